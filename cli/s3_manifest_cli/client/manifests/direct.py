@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from pydantic_core import from_json
 
 from s3_manifest.aws.threads import parallel_map
-from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Facts, Head, PageRef, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.query import actors, catalog, history
+from s3_manifest.query.feeds import change_fields
 from s3_manifest.query.history import History, NoSuchRevision
 from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
-from s3_manifest.storage import change_log
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
@@ -34,7 +33,6 @@ from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, U
 
 _CATALOG_PAGE = 1000
 _MAX_RECORDS = 50
-_SAME_FIELDS = Change.model_fields.keys() & ChangeRecord.model_fields.keys()
 
 
 Enqueue = Callable[[Sequence[Job]], None]
@@ -95,14 +93,7 @@ class S3Manifests:
     def changes(self, collection: Collection, since: int, limit: int) -> list[Change]:
         with translated_errors():
             records = History(self._snapshot(collection)).changes_since(since, min(limit, _MAX_RECORDS))
-            return [
-                Change(
-                    committed_at=record.last_synced,
-                    s3_key=change_log.record_key(collection, record),
-                    **{name: getattr(record, name) for name in _SAME_FIELDS},
-                )
-                for record in records
-            ]
+            return [Change(**change_fields(collection, record)) for record in records]
 
     def rescan(self, collection: Collection) -> Timestamp:
         return self._request(Sweep(kind=collection.kind, id=collection.id))

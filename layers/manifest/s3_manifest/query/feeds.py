@@ -28,7 +28,7 @@ def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
     lines: list[bytes] = []
     room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since
     for record in _records(History(snapshot), since, limit):
-        change = _change(snapshot.collection, record)
+        change = change_fields(snapshot.collection, record)
         line = to_json(change)
         if not lines and escaped_size(line) > room:
             line = to_json(change | dict.fromkeys(_FILES))
@@ -38,6 +38,21 @@ def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
         lines.append(line)
         reached = record.revision
     return _json(snapshot, since, reached, "changes", lines)
+
+
+def change_fields(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
+    """The fields of one revision's change in the feed."""
+    return {
+        "revision": record.revision,
+        "commit": record.commit,
+        "committed_at": record.last_synced,
+        "s3_key": change_log.record_key(collection, record),
+        "title": record.title,
+        "complete": record.complete,
+        "total_files": record.total_files,
+        "total_size_bytes": record.total_size_bytes,
+        **{name: getattr(record, name) for name in _FILES},
+    }
 
 
 def removed(snapshot: Snapshot, since: int | None, limit: int) -> bytes:
@@ -100,20 +115,6 @@ def _names(collection: Collection, record: ChangeRecord, room: int) -> list[byte
             return [*lines, to_json(last)]
         lines.append(line)
     return lines
-
-
-def _change(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
-    return {
-        "revision": record.revision,
-        "commit": record.commit,
-        "committed_at": record.last_synced,
-        "s3_key": change_log.record_key(collection, record),
-        "title": record.title,
-        "complete": record.complete,
-        "total_files": record.total_files,
-        "total_size_bytes": record.total_size_bytes,
-        **{name: getattr(record, name) for name in _FILES},
-    }
 
 
 def _size(lines: Sequence[bytes]) -> int:
