@@ -1,13 +1,12 @@
 """Compares the manifests with the plan: every file, every field."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, UnreadableManifest
-from s3_manifest.query.waiting import Clock
+from s3_manifest.query.waiting import SYSTEM_CLOCK, Clock
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, SidecarContent
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan, by_identity
@@ -15,8 +14,6 @@ from s3_manifest_cli.migration.remote import load_manifest
 from s3_manifest_cli.terminal.output import progress_bar
 
 _POLL_SECONDS = 1.0
-
-CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class Verification(NamedTuple):
@@ -32,7 +29,7 @@ class Verification(NamedTuple):
 
 
 def verify(
-    store: Store, plans: Sequence[CollectionPlan], seconds: float, clock: Clock = CLOCK
+    store: Store, plans: Sequence[CollectionPlan], seconds: float, clock: Clock = SYSTEM_CLOCK
 ) -> Mapping[Collection, Verification]:
     """Compares the manifests with the plans, repeatedly until they agree or so many seconds have passed.
 

@@ -31,7 +31,7 @@ from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_r
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
 from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.query.waiting import Clock, complete_since, wait_for_head
+from s3_manifest.query.waiting import SYSTEM_CLOCK, complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
@@ -43,8 +43,6 @@ from s3_manifest_cli.training_data.service import EditResult, ImageFields, Uploa
 
 EDIT_SECONDS = 30
 """How long an edit is retried while others change the same sidecar."""
-
-_CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class S3Service(NamedTuple):
@@ -67,7 +65,7 @@ class S3Service(NamedTuple):
                 reason = {"asked_at" if force_rescan else "created_at": requested_at}
                 self._request_sweep(Sweep(kind=collection.kind, id=collection.id, **reason))
             is_done = complete_since(requested_at if force_rescan else None)
-            wait = wait_for_head(self._snapshot(collection), is_done, wait_seconds, _CLOCK)
+            wait = wait_for_head(self._snapshot(collection), is_done, wait_seconds, SYSTEM_CLOCK)
             if not wait.is_met:
                 raise NotYet(f"{actor} is still being compared with S3. Try again later.")
             document = training.read(wait.snapshot, training.actor_manifest)
@@ -77,7 +75,7 @@ class S3Service(NamedTuple):
         with self._actor(actor) as collection:
             token = decode_cursor(reflects, ChangeToken)
             snapshot = self._snapshot(collection)
-            return wait_for_head(snapshot, lambda now: is_reflected(now, token), wait_seconds, _CLOCK).is_met
+            return wait_for_head(snapshot, lambda now: is_reflected(now, token), wait_seconds, SYSTEM_CLOCK).is_met
 
     def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
         with self._actor(actor) as collection:

@@ -1,13 +1,12 @@
 """Requests sweeps, waits for them, and lists the drift that they found."""
 
-import time
 from typing import NamedTuple
 
 from s3_manifest.manifest.changes import ChangeType
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import SWEEP, Facts, Timestamp
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
-from s3_manifest.query.waiting import Clock, poll_until
+from s3_manifest.query.waiting import SYSTEM_CLOCK, Clock, poll_until
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.history import history
 from s3_manifest_cli.client.manifests.manifests import Manifests
@@ -36,9 +35,6 @@ class RescanResult(NamedTuple):
     request: RescanRequest
     facts: Facts
     drift: list[Drift] | None
-
-
-SYSTEM_CLOCK = Clock(time.monotonic, time.sleep)
 
 
 def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:

@@ -1,5 +1,6 @@
 """Waiting, for a limited time, until a manifest meets a condition."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,9 @@ class Clock(NamedTuple):
 
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
+
+
+SYSTEM_CLOCK = Clock(time.monotonic, time.sleep)
 
 
 class HeadWait(NamedTuple):
