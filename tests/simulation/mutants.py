@@ -1,4 +1,4 @@
-"""The protocol with one rule left out, parallel_map: what the simulation must be able to tell from the real one."""
+"""The protocol with one rule left out at a time: what the simulation must tell from the real one."""
 
 import shutil
 from dataclasses import dataclass

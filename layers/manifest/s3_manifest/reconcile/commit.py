@@ -178,6 +178,7 @@ class _KeyCommitter(Committer):
         environment, result, collection = self.environment, self.result, self.result.collection
         if conflicts:  # smaller chunks: a long observation keeps losing against short ones
             self.size = max(1, self.size // 2)
+        # 1. Load the head and the pages.
         snapshot = environment.load(collection, self.unreadable_etag)
         yields = len(self.causes) < MIN_KEYS and not conflicts
         if yields and snapshot.head and is_busy(snapshot.head.last_synced, environment.now()):
@@ -187,6 +188,7 @@ class _KeyCommitter(Committer):
         names = working_set.portion(list(map(collection.filename, self.pending[: self.size])))
         keys, remaining = self.pending[: len(names)], self.pending[len(names) :]
         working_set.read(names)
+        # 2. Observe the keys in S3.
         now = environment.now()
         observer = Observer(environment, collection, self.causes, result.md5s)
         broken: list[ReadFailed] = []
@@ -208,6 +210,7 @@ class _KeyCommitter(Committer):
             observations, failures, covers_all = observer.observe_new(keys, now)
             previous_revision = self._previous_revision()
         result.observed += len(observations) + len(failures)
+        # 3. Compute the delta and the next head.
         commit_id = environment.commit_id()
         delta, unapplied, hidden = self._diff(working_set, observations, commit_id)
         failures = [*failures, *broken, *hidden]
@@ -217,6 +220,7 @@ class _KeyCommitter(Committer):
         facts = CommitFacts(commit_id, now, covers_all, verified_at if covers_all else None, previous_revision)
         layout = working_set.lay_out(delta.changes, commit_id)
         head = apply(before, collection, environment.location.bucket, delta, layout, facts)
+        # 4. Write the pages and the change record, then replace the head.
         if _is_new_revision(before, head):
             record = change_record(head, before, delta.changes)
             self.write(layout.new, heads.history_objects(collection, head, record), delta.copies)
