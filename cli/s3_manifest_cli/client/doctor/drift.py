@@ -1,7 +1,7 @@
 """Compares manifests with listings, twice: what differs both times is drift."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ParallelMap, Present, Store, StoreError, iter_objects
 from s3_manifest.sweep.compare import Comparer
+from s3_manifest.sweep.jobs import collection_ids
 from s3_manifest_cli.client.access.explanations import explain_manifest_error
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
 
@@ -41,20 +42,12 @@ class DriftScan:
 
     def list_collections(self) -> list[Collection]:
         """Returns the collections that have objects or a manifest. Raises ``StoreError``."""
-        root = self.collections.root
         return [
             collection
             for pattern in sorted(self.collections.patterns)
-            for collection_id in sorted({*self._folders(pattern.before), *self._folders(root + pattern.before)})
+            for collection_id in collection_ids(self.store, self.collections.root, pattern)
             if (collection := self.collections.lookup(pattern.kind, collection_id))
         ]
-
-    def _folders(self, root: str) -> Iterator[str]:
-        after, truncated = "", True
-        while truncated:
-            prefixes, truncated = self.store.folders(root, after=after)
-            yield from (prefix.removeprefix(root).removesuffix("/") for prefix in prefixes)
-            after = prefixes[-1] if prefixes else after
 
     def compare(self, collections: Sequence[Collection], recheck_after: float) -> list[CollectionState]:
         """Returns the state of each collection that was compared in time. Raises ``StoreError``.
@@ -62,23 +55,21 @@ class DriftScan:
         Compares again what differs, ``recheck_after`` seconds later: events may be on their way.
         """
         states = [state for state in self.parallel_map(self._compare_one, collections) if state]
-        if not (differing := [state.collection for state in states if state.differing]):
+        if not (differing := [state for state in states if state.differing]):
             return states
         time.sleep(recheck_after)
-        second = dict(zip(differing, self.parallel_map(self._compare_one, differing), strict=True))
-        merged = (self._merge(state, second.get(state.collection, state)) for state in states)
-        return [state for state in merged if state]
+        second = iter(self.parallel_map(self._compare_again, differing))
+        return [state for first in states if (state := next(second) if first.differing else first)]
 
-    def _merge(self, first: CollectionState, second: CollectionState | None) -> CollectionState | None:
-        if second is None or not first.differing:
-            return second
-        keys = tuple(sorted(frozenset(first.differing) & frozenset(second.differing)))
-        is_recent = bool(keys) and self._are_recent(keys)
-        return second._replace(differing=keys, late=len(first.differing) - len(keys), is_recent=is_recent)
+    def _compare_again(self, first: CollectionState) -> CollectionState | None:
+        second = self._compare_one(first.collection)
+        keys = tuple(sorted({*first.differing}.intersection(second.differing))) if second else ()
+        late = len(first.differing) - len(keys)
+        return second and second._replace(differing=keys, late=late, is_recent=self._are_recent(keys))
 
     def _are_recent(self, keys: Sequence[str]) -> bool:
         """Whether all were written in the last minute; the age of a missing object is unknown."""
-        if len(keys) > _MAX_HEADS:
+        if not 0 < len(keys) <= _MAX_HEADS:
             return False
         since = timestamp(datetime.now(UTC) - timedelta(seconds=_RECENT_SECONDS))
         objects = self.parallel_map(self.store.head, keys)

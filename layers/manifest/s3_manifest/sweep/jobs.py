@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from s3_manifest.manifest.collections import IdTooLong, Pattern
 from s3_manifest.manifest.jobs import Job, Sweep, SweepAll
 from s3_manifest.reconcile.environment import Environment
+from s3_manifest.storage.store import Store
 from s3_manifest.sweep.result import SweepResult
 from s3_manifest.sweep.sweep import CollectionSweep
 
@@ -54,7 +55,8 @@ def _enqueue_sweeps(
     for pattern in sorted(environment.collections.patterns):
         if pattern.kind < job.kind:
             continue
-        ids = _collection_ids(environment, pattern, job.after if pattern.kind == job.kind else "")
+        after = job.after if pattern.kind == job.kind else ""
+        ids = collection_ids(environment.store, environment.collections.root, pattern, after)
         while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_PER_REQUEST)]:
             environment.enqueue(jobs)
             result.enqueued += len(jobs)
@@ -64,17 +66,16 @@ def _enqueue_sweeps(
     result.finished = True
 
 
-def _collection_ids(environment: Environment, pattern: Pattern, after: str) -> Iterator[str]:
+def collection_ids(store: Store, root: str, pattern: Pattern, after: str = "") -> Iterator[str]:
     """The ids of one kind in order: those with objects in S3 and those with a manifest."""
-    roots = (pattern.before, environment.collections.root + pattern.before)
-    folders = heapq.merge(*(_folders(environment, root, after) for root in roots))
+    folders = heapq.merge(*(_folders(store, prefix, after) for prefix in (pattern.before, root + pattern.before)))
     return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
 
 
-def _folders(environment: Environment, prefix: str, after: str) -> Iterator[str]:
+def _folders(store: Store, prefix: str, after: str) -> Iterator[str]:
     """The folders below a prefix, relative to it, in S3's order."""
     start, truncated = f"{prefix}{after}/" if after else "", True
     while truncated:
-        prefixes, truncated = environment.store.folders(prefix, after=start)
+        prefixes, truncated = store.folders(prefix, after=start)
         yield from (folder.removeprefix(prefix) for folder in prefixes)
         start = prefixes[-1] if prefixes else start
