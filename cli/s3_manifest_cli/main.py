@@ -158,12 +158,10 @@ def _failure(error: BaseException) -> Failure:
         return failures.INTERRUPTION
     if not isinstance(error, S3ManifestError | OSError):
         from s3_manifest.manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
-        from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error  # noqa: PLC0415  # it imports botocore
+        from s3_manifest_cli.client.access.explanations import explain_error  # noqa: PLC0415  # it imports botocore
 
-        if isinstance(error, StoreError):
-            error = explain_store_error(error)
-        elif isinstance(error, UnreadableManifest):
-            error = explain_manifest_error(error)
+        if isinstance(error, StoreError | UnreadableManifest):
+            error = explain_error(error)
     if isinstance(error, S3ManifestError):
         code = failures.USAGE if isinstance(error, Invalid) else failures.FAILED
         return Failure(code, error.code, str(error), error.remedy)

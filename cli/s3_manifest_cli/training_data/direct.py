@@ -36,7 +36,7 @@ from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error
+from s3_manifest_cli.client.access.explanations import explain_error
 from s3_manifest_cli.client.manifests.direct import Enqueue
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
@@ -124,9 +124,7 @@ class S3Service(NamedTuple):
             raise Refused(str(error)) from error
         except (InvalidUpload, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
             raise Invalid(str(error)) from error
-        except StoreError as error:
-            raise explain_store_error(error) from error
-        except UnreadableManifest as error:
-            raise explain_manifest_error(error) from error
+        except (StoreError, UnreadableManifest) as error:
+            raise explain_error(error) from error
         except (TooManyConflicts, JobsNotQueued) as error:
             raise Unavailable(str(error)) from error

@@ -6,7 +6,7 @@ from client.transfers import md5, refusal
 
 from s3_manifest.storage.aws_errors import parse_fault
 from s3_manifest.storage.store import Fault, OutcomeUnknown, ReadFailed, WriteRefused
-from s3_manifest_cli.client.access.explanations import explain, explain_store_error
+from s3_manifest_cli.client.access.explanations import explain, explain_error
 from s3_manifest_cli.client.access.s3_errors import write_error
 
 KEY = "styles/16/a.png"
@@ -87,7 +87,7 @@ def test_a_head_that_is_refused_without_a_code_is_explained_by_one_get(objects, 
         with pytest.raises(ReadFailed) as refused:
             objects.head(KEY)
         assert refused.value.fault.code == code
-        assert explain_store_error(refused.value).code == code
+        assert explain_error(refused.value).code == code
         assert "SSE-C" not in str(refused.value)
     assert len(proxy.of("GET")) == 1
 

@@ -51,23 +51,20 @@ def explain(fault: Fault, permissions: str = _READ) -> Explanation:
     return explanation
 
 
-def explain_store_error(error: StoreError) -> Unavailable:
-    """The error for the user of a request that a store made."""
-    if error.fault is None:
-        return Unavailable(str(error))
-    action = "not read" if isinstance(error, ReadFailed) else "not written"
-    return unavailable(error.fault, f"{error.key}: {action}")
-
-
-def explain_manifest_error(error: UnreadableManifest) -> Unavailable:
-    """The error for the user of a manifest that this version does not read.
+def explain_error(error: StoreError | UnreadableManifest) -> Unavailable:
+    """The error for the user: of a request that a store made, or of a manifest that this version does not read.
 
     A manifest of a newer version must never be moved away, as the newer version reads it.
     """
     if isinstance(error, NewerManifest):
         reason = str(error).partition(". It is left untouched")[0]
         return Unavailable(f"{reason}.", remedy=f"Upgrade with '{upgrade_command()}'.", code="newer_schema")
-    return Unavailable(str(error), code="unreadable_manifest")
+    if isinstance(error, UnreadableManifest):
+        return Unavailable(str(error), code="unreadable_manifest")
+    if error.fault is None:
+        return Unavailable(str(error))
+    action = "not read" if isinstance(error, ReadFailed) else "not written"
+    return unavailable(error.fault, f"{error.key}: {action}")
 
 
 def unavailable(fault: Fault, subject: str, permissions: str = _READ) -> Unavailable:

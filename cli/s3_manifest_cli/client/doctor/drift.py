@@ -13,7 +13,7 @@ from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Conflict, ParallelMap, Present, Store, StoreError, iter_objects
 from s3_manifest.sweep.compare import Comparer
 from s3_manifest.sweep.jobs import collection_ids
-from s3_manifest_cli.client.access.explanations import explain_manifest_error
+from s3_manifest_cli.client.access.explanations import explain_error
 from s3_manifest_cli.client.doctor.checks.manifests import CollectionState
 
 TEST_ID = "__doctor"
@@ -81,7 +81,7 @@ class DriftScan:
         try:
             return self._attempt(collection)
         except UnreadableManifest as error:  # a newer one has a remedy; a rebuild would discard what its version wrote
-            failure = explain_manifest_error(error)
+            failure = explain_error(error)
             reason = failure.message.partition(". It is left untouched")[0]
             return CollectionState(collection, unreadable=reason, remedy=failure.remedy)
         except StoreError as error:

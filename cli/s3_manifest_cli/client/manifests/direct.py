@@ -18,7 +18,7 @@ from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, tota
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
-from s3_manifest_cli.client.access.explanations import explain_manifest_error, explain_store_error, unavailable
+from s3_manifest_cli.client.access.explanations import explain_error, unavailable
 from s3_manifest_cli.client.manifests.manifests import (
     ROLES,
     UNNAMED,
@@ -152,11 +152,9 @@ def translated_errors() -> Iterator[None]:
         raise HistoryExpired(str(error), error.oldest) from error
     except actors.AmbiguousActor as error:
         raise Refused(str(error)) from error
-    except StoreError as error:
-        raise explain_store_error(error) from error
+    except (StoreError, UnreadableManifest) as error:
+        raise explain_error(error) from error
     except JobsNotQueued as error:
         if isinstance(error.__cause__, AWS_ERRORS):
             raise unavailable(parse_fault(error.__cause__), "no sweep was queued") from error
         raise Unavailable(str(error)) from error
-    except UnreadableManifest as error:
-        raise explain_manifest_error(error) from error

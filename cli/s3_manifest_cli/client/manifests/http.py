@@ -10,7 +10,7 @@ from s3_manifest.manifest.encoding import decode_facts
 from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.query.actors import KIND
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
-from s3_manifest_cli.client.access.explanations import explain_manifest_error
+from s3_manifest_cli.client.access.explanations import explain_error
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse, unreadable_response
 from s3_manifest_cli.client.manifests.manifests import ROLES, UNNAMED, Change, Connection, Index, Manifest, Segment
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
@@ -124,7 +124,7 @@ def _facts(collection: Collection, response: Response) -> Facts:
     try:
         facts = decode_facts(response.body)
     except NewerManifest as error:
-        raise explain_manifest_error(error) from error
+        raise explain_error(error) from error
     except UnreadableManifest as error:
         raise unreadable_response(str(error)) from error
     if (facts.kind, facts.id) != (collection.kind, collection.id):
