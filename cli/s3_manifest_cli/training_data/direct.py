@@ -23,21 +23,18 @@ from s3_manifest.edits.sidecar_editor import (
 )
 from s3_manifest.edits.uploads import InvalidUpload, UploadRequest
 from s3_manifest.manifest.collections import Collection, Collections
-from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
-from s3_manifest.manifest.model import UnreadableManifest, timestamp
+from s3_manifest.manifest.jobs import Sweep
+from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import actors, training
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
-from s3_manifest.query.history import NoSuchRevision
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.query.waiting import SYSTEM_CLOCK, complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.client.access.explanations import explain_error
-from s3_manifest_cli.client.manifests.direct import Enqueue
+from s3_manifest_cli.client.manifests.direct import Enqueue, translated_errors
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
 from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
 
@@ -116,15 +113,14 @@ class S3Service(NamedTuple):
     @contextmanager
     def _actor(self, name: str) -> Iterator[Collection]:
         """The actor's collection. Errors of the layer in the block become those of this API."""
-        try:
-            yield actors.resolve(self.store, self.collections, parallel_map, name)
-        except (actors.NoSuchActor, NoSuchFile, NoSuchRevision) as error:
-            raise NotFound(str(error)) from error
-        except (actors.AmbiguousActor, NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
-            raise Refused(str(error)) from error
-        except (InvalidUpload, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
-            raise Invalid(str(error)) from error
-        except (StoreError, UnreadableManifest) as error:
-            raise explain_error(error) from error
-        except (TooManyConflicts, JobsNotQueued) as error:
-            raise Unavailable(str(error)) from error
+        with translated_errors():
+            try:
+                yield actors.resolve(self.store, self.collections, parallel_map, name)
+            except NoSuchFile as error:
+                raise NotFound(str(error)) from error
+            except (NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
+                raise Refused(str(error)) from error
+            except (InvalidUpload, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
+                raise Invalid(str(error)) from error
+            except TooManyConflicts as error:
+                raise Unavailable(str(error)) from error
