@@ -34,13 +34,6 @@ class RemoteCollection(NamedTuple):
     sidecars: SidecarContent = SidecarContent()
 
 
-class ManifestContents(NamedTuple):
-    """A whole manifest: its facts, and its entries by filename."""
-
-    facts: Facts
-    entries: Mapping[str, Entry]
-
-
 class ImageUpload(NamedTuple):
     """A file to upload in place of the object with the ETag ``replaces`` (None: if there is no object)."""
 
@@ -53,21 +46,21 @@ UploadImage = Callable[[str, BinaryIO, ImageUpload], None]
 """Uploads an open file to a key as planned. Raises ``StoreError``, ``OSError``."""
 
 
-def load_manifest(store: Store, collection: Collection) -> ManifestContents | None:
-    """The manifest of a collection, if it has one. Raises ``StoreError``, ``UnreadableManifest``."""
+def load_manifest(store: Store, collection: Collection) -> tuple[Facts | None, Mapping[str, Entry]]:
+    """The facts of a manifest, if there is one, and its entries by filename.
 
-    def read(snapshot: Snapshot) -> ManifestContents | None:
-        if snapshot.head is None:
-            return None
-        return ManifestContents(snapshot.head, {entry.filename: entry for entry in snapshot.entries()})
+    Raises ``StoreError``, ``UnreadableManifest``.
+    """
+
+    def read(snapshot: Snapshot) -> tuple[Facts | None, Mapping[str, Entry]]:
+        return snapshot.head, {entry.filename: entry for entry in snapshot.entries()}
 
     return retry_on_conflict(Snapshot.load(store, parallel_map, collection), read)
 
 
 def observe_collection(store: Store, collection: Collection, filenames: KeysView[str]) -> RemoteCollection:
     """What S3 has of these files. Raises ``StoreError``, ``UnreadableManifest``."""
-    manifest = load_manifest(store, collection)
-    entries = manifest.entries if manifest else {}
+    _, entries = load_manifest(store, collection)
     objects = {
         filename: RemoteObject(entry.etag, entry.md5_hash)
         for filename in filenames

@@ -1,19 +1,18 @@
 """Compares the manifests with the plan: every file, every field."""
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Facts, UnreadableManifest
-from s3_manifest.query.waiting import SYSTEM_CLOCK, Clock
+from s3_manifest.query.waiting import SYSTEM_CLOCK, Clock, poll_until
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, SidecarContent
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.migration.plan import CollectionPlan, by_identity
 from s3_manifest_cli.migration.remote import load_manifest
 from s3_manifest_cli.terminal.output import progress_bar
-
-_POLL_SECONDS = 1.0
 
 
 class Verification(NamedTuple):
@@ -35,36 +34,37 @@ def verify(
 
     The deployed stack writes the manifests from the events of the migration, which takes some seconds.
     """
-    deadline = clock.monotonic() + seconds
     verifications: dict[Collection, Verification] = {}
     pending = list(plans)
     with progress_bar("Verifying manifests", len(pending)) as advance:
-        while True:
+
+        def verify_pending() -> Sequence[CollectionPlan]:
             results = parallel_map(lambda plan: _verify(store, plan), pending)
-            verifications |= {plan.collection: result for plan, result in zip(pending, results, strict=True)}
+            verifications.update((plan.collection, result) for plan, result in zip(pending, results, strict=True))
             advance(sum(result.is_verified for result in results), 0)
-            pending = [plan for plan in pending if not verifications[plan.collection].is_verified]
-            if not pending or clock.monotonic() >= deadline:
-                return verifications
-            clock.sleep(_POLL_SECONDS)
+            pending[:] = [plan for plan in pending if not verifications[plan.collection].is_verified]
+            return pending
+
+        poll_until(verify_pending, operator.not_, seconds, clock)
+    return verifications
 
 
 def _verify(store: Store, plan: CollectionPlan) -> Verification:
     expected = plan.expected
     try:
-        manifest = load_manifest(store, plan.collection)
+        facts, entries = load_manifest(store, plan.collection)
     except (StoreError, UnreadableManifest) as error:
         return Verification({}, (str(error),))
     if not (plan.md5s or expected.title or expected.generations):
         return Verification({})
-    if manifest is None:
+    if facts is None:
         return Verification({}, ("no manifest yet. Check that the stack watches this bucket, and run a rescan",))
     files = {
         name: "; ".join(problems)
         for name, md5 in plan.md5s.items()
-        if (problems := list(_file_problems(manifest.entries.get(name), md5, expected.files.get(name, NO_DESCRIPTION))))
+        if (problems := list(_file_problems(entries.get(name), md5, expected.files.get(name, NO_DESCRIPTION))))
     }
-    return Verification(files, tuple(_collection_problems(expected, manifest.facts)))
+    return Verification(files, tuple(_collection_problems(expected, facts)))
 
 
 def _file_problems(entry: Entry | None, md5: str, description: FileDescription) -> Iterator[str]:
@@ -81,10 +81,8 @@ def _file_problems(entry: Entry | None, md5: str, description: FileDescription) 
 def _collection_problems(expected: SidecarContent, facts: Facts) -> Iterator[str]:
     if expected.title and facts.title != expected.title:
         yield f"the manifest has the title {facts.title!r} instead of {expected.title!r}"
-    current = {
-        identity: (generation.generated_at, generation.metadata)
-        for identity, generation in by_identity(facts.generations).items()
-    }
+    current = by_identity(facts.generations)
     for identity, generation in by_identity(expected.generations).items():
-        if current.get(identity) != (generation.generated_at, generation.metadata):
+        same = current.get(identity)
+        if same is None or (same.generated_at, same.metadata) != (generation.generated_at, generation.metadata):
             yield f"the manifest has no generation {generation.type} {generation.generation_id} as declared"
