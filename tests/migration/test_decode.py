@@ -130,7 +130,7 @@ def test_an_image_has_all_its_fields():
         generation_type="replicate_flux_kontext",
         sync_status="synced",
     )
-    assert (record.key, record.url, record.paths, record.status) == ("k", "u", ("p",), "synced")
+    assert (record.key, record.url, record.path, record.status) == ("k", "u", "p", "synced")
     assert (record.description.prompt, record.description.labels) == ("größe 🎨\n", ("one", "two"))
     assert (record.description.generation_id, record.description.generation_type) == (3, "replicate_flux_kontext")
 

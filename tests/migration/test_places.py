@@ -67,8 +67,8 @@ def test_a_manifest_without_a_name_has_no_collection():
         ({"url": f"https://bucket.s3.amazonaws.com/{ACTOR.prefix}a%20b.png?X-Amz-Signature=x"}, "a b.png"),
         ({"url": f"https://s3.eu-central-1.amazonaws.com/bucket/{ACTOR.prefix}a.png"}, "a.png"),
         ({"url": "https://replicate.delivery/x/out-0.png", "filename": "a.png"}, "a.png"),
-        ({"paths": (f"/Users/anna/{FOLDER}/deep/a.png",)}, "deep/a.png"),
-        ({"paths": ("C:\\images\\a.png",)}, "a.png"),
+        ({"path": f"/Users/anna/{FOLDER}/deep/a.png"}, "deep/a.png"),
+        ({"path": "C:\\images\\a.png"}, "a.png"),
         ({"filename": f"{FOLDER}/a.png"}, "a.png"),
     ],
 )
@@ -126,16 +126,16 @@ def test_a_path_that_leads_out_of_the_tree_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("paths", "found"),
+    ("path", "found"),
     [
-        (("elsewhere/a.png",), "elsewhere/a.png"),
-        (("gone/a.png",), f"{FOLDER}/a.png"),
-        ((), f"{FOLDER}/a.png"),
+        ("elsewhere/a.png", "elsewhere/a.png"),
+        ("gone/a.png", f"{FOLDER}/a.png"),
+        (None, f"{FOLDER}/a.png"),
     ],
 )
-def test_an_actors_file_is_at_its_path_or_in_its_training_data(paths, found):
+def test_an_actors_file_is_at_its_path_or_in_its_training_data(path, found):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
-    record = ImageRecord(where="", filename="a.png", paths=paths)
+    record = ImageRecord(where="", filename="a.png", path=path)
     assert locate(record, document(NAME), "a.png", ACTOR, files).path == found
 
 

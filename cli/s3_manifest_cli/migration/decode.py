@@ -126,14 +126,13 @@ class _Decoder:
         type_ = fields.read(text, "generation_type")
         if id_ is None:
             id_, type_ = inherited.generation_id, type_ or inherited.generation_type
-        path = fields.read(text, "local_path", "path", "file_path")
         record = ImageRecord(
             where=fields.where,
             at=fields.read(time_of, "updated_at", "modified_at") or at,
             key=fields.read(text, "s3_key", "key"),
             url=fields.read(text, "s3_url", "url", "s3_uri"),
             filename=fields.read(text, "filename", "file_name", "name", "file"),
-            paths=(path,) if path else (),
+            path=fields.read(text, "local_path", "path", "file_path"),
             md5=fields.md5("md5_hash", "md5", "md5sum", "etag", "hash"),
             status=fields.read(text, "sync_status", "status"),
             description=self._without_long_fields(
@@ -146,7 +145,7 @@ class _Decoder:
                 generated_at=fields.read(time_of, *_CREATED) or inherited.generated_at,
             ),
         )
-        if record.key or record.url or record.filename or record.paths:
+        if record.key or record.url or record.filename or record.path:
             self.records.append(record)
         else:
             fields.report("names no file")

@@ -39,7 +39,7 @@ class ImageRecord(Frozen):
     """The statement of a legacy file about one image.
 
     ``where`` is its place in the file, ``at`` the time of the statement, ``status`` the sync status that it claims.
-    ``paths`` are local paths as written in the file. Neither these nor ``key`` and ``filename`` are trusted.
+    ``path`` is a local path as written in the file. Neither this nor ``key`` and ``filename`` are trusted.
     """
 
     where: str
@@ -47,7 +47,7 @@ class ImageRecord(Frozen):
     key: str | None = None
     url: str | None = None
     filename: str | None = None
-    paths: tuple[str, ...] = ()
+    path: str | None = None
     md5: str | None = None
     status: str | None = None
     description: FileDescription = FileDescription()

@@ -129,8 +129,8 @@ class _Merger:
                     mention = places.locate(record, document, filename, collection, self.files)
                 except places.InvalidReference as error:
                     self._report(document.path, error, record.where)
-                    without_paths = record.model_copy(update={"paths": ()})
-                    mention = places.locate(without_paths, document, filename, collection, self.files)
+                    without_path = record.model_copy(update={"path": None})
+                    mention = places.locate(without_path, document, filename, collection, self.files)
                 self._add_mention(mention, collection, filename)
 
     def _add_response(self, document: Document) -> None:

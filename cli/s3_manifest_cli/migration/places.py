@@ -98,7 +98,7 @@ def filename_of(record: ImageRecord, collection: Collection, collections: Collec
             return check_filename(collection.filename(key), collection, collections)
         if key == record.key:
             raise InvalidReference(f"its key {key!r} is outside {collection.prefix}; copy the object there")
-    path = next(filter(None, (record.filename, *record.paths)), None)
+    path = record.filename or record.path
     if path is None:
         raise InvalidReference("names no file")
     _, is_training, filename = path.replace("\\", "/").rpartition(f"/{TRAINING}")
@@ -138,12 +138,12 @@ def _keys(record: ImageRecord) -> Iterator[str]:
 
 
 def locate(record: ImageRecord, document: Document, filename: str, collection: Collection, files: Files) -> Mention:
-    """The record with its file in the tree: at one of its paths, else in the usual folder.
+    """The record with its file in the tree: at its path, else in the usual folder.
 
     Raises ``InvalidReference`` for a path that leaves the tree.
     """
     folder = posixpath.dirname(document.path)
-    places = [place for path in record.paths for place in candidate_paths(path, folder)]
+    places = candidate_paths(record.path, folder) if record.path else []
     declared = places[0] if places else None
     if collection.kind == "actor":
         places += [f"{folder}/{filename}"] if document.format is Format.ACTOR else []
