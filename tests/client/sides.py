@@ -1,4 +1,4 @@
-"""A folder and a collection on a real server, whose manifest the package's own commits write when a test says so."""
+"""A folder and a collection on a real server, whose manifest the package's own commits write on request."""
 
 import contextlib
 from collections.abc import Iterator

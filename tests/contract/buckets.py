@@ -1,4 +1,4 @@
-"""A bucket as the contract sees it: the store under test, and what others do in the same bucket."""
+"""A bucket for the contract's tests: the store under test, and direct access to the same bucket."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A small S3 server on loopback that keeps conditions as some real servers do: well, or in one of the known wrong ways.
+"""A small S3 server on loopback that honours conditions as real servers do: correctly, or with a known fault.
 
 - ``quoted_refused``: 412 for every ``If-Match`` in quotes, as Ceph RGW 16 answers, comparing with the bare ETag.
 - ``writes_ignored``: every PUT is stored, as by ``rclone serve s3`` and s3rver.

@@ -1,4 +1,4 @@
-"""This suite on servers of S3's API that break conditions: each is found out, and nothing runs for ever."""
+"""This suite on servers of S3's API that break conditions: each fault is detected, and nothing runs for ever."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What S3 says other than yes, at a real HTTP server: the status decides, and no doubt becomes a fact."""
+"""Refusals of S3, from a real HTTP server: the status decides, and a failure never counts as an answer."""
 
 from dataclasses import replace
 

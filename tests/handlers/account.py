@@ -1,4 +1,4 @@
-"""An AWS account with a bucket and queues, by moto: each request the code under test makes is seen, or broken."""
+"""An AWS account with a bucket and queues, by moto: each request under test is recorded, or made to fail."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Messages as nobody should send them, and what has to become of each: drawn by a seed, the same each time."""
+"""Invalid and unusual messages, each with its expected fate: generated from a seed, the same each time."""
 
 import copy
 import json

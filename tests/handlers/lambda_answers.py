@@ -1,4 +1,4 @@
-"""What the functions answer, checked for the shape that Lambda's callers take."""
+"""The functions' answers, checked for the form that Lambda's callers accept."""
 
 import json
 from collections import defaultdict

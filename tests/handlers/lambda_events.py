@@ -1,4 +1,4 @@
-"""What AWS hands to the functions: their events, in its shapes, and their context."""
+"""The functions' input: events in AWS's form, and their context."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Large manifests, published past the reconcile function, which would need a look at every file."""
+"""Large manifests, written without the reconcile function, which would observe every file."""
 
 import hashlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A cold start: importing a function reads no settings and calls nobody."""
+"""A cold start: importing a function reads no settings and sends no request."""
 
 import importlib.util
 import subprocess

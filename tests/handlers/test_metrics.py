@@ -1,4 +1,4 @@
-"""What the reconcile function tells CloudWatch: lines in its embedded format, each of them well-formed."""
+"""The reconcile function's metrics: well-formed lines in CloudWatch's embedded format."""
 
 import json
 from datetime import UTC, datetime, timedelta

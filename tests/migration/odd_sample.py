@@ -1,4 +1,4 @@
-"""``PYTHONPATH=tests python -m migration.odd_sample FOLDER``: the small tree that is shipped, odd cases and all.
+"""``PYTHONPATH=tests python -m migration.odd_sample FOLDER``: the small tree that is shipped, with its odd cases.
 
 Each case is an actor or a style of its own, so that one does not hide another.
 """

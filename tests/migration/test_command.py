@@ -1,4 +1,4 @@
-"""The command, as a user calls it, on a server of S3's API that nothing watches."""
+"""The command, as a user calls it, on an S3 server without a reconciler."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What ``--remove-legacy`` takes away, and what it leaves and why."""
+"""What ``--remove-legacy`` deletes, what it leaves, and why."""
 
 import json
 

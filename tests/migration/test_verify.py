@@ -1,4 +1,4 @@
-"""What verification notices: a manifest that says anything else than the tree does."""
+"""Verification reports every difference between the manifests and the tree."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What reads the exports is large, and so installed apart, by `make .venv/readers`. Without it the tests are skipped.
+"""The libraries that read exports are large: `make .venv/readers` installs them. Without them the tests are skipped.
 
 Where READERS_REQUIRED is set they run anyway, and fail.
 """

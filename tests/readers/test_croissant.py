@@ -1,4 +1,4 @@
-"""What MLCommons' own reader makes of a description in Croissant."""
+"""MLCommons' own reader reads a description in Croissant."""
 
 import json
 import subprocess

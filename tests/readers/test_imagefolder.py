@@ -1,4 +1,4 @@
-"""What Hugging Face's loader makes of an ImageFolder."""
+"""Hugging Face's loader reads an ImageFolder."""
 
 import json
 import os

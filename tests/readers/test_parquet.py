@@ -1,4 +1,4 @@
-"""What pyarrow reads of Parquet."""
+"""pyarrow reads the Parquet exports."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What rclone makes of the lists for it."""
+"""rclone reads the lists that are exported for it."""
 
 import subprocess
 import sys

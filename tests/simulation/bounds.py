@@ -1,4 +1,4 @@
-"""The protocol's bounds, so small that a few keys come up against them."""
+"""The protocol's bounds, so small that a few keys reach them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

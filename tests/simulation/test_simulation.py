@@ -1,4 +1,4 @@
-"""The commit protocol keeps its promise under every interleaving tried, and would be seen not to."""
+"""The commit protocol holds in every interleaving tried, and a broken protocol is caught."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The Python API's own part of what it does over HTTP."""
+"""The Python API over HTTP: its own logic."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""A world made by hand: a bucket in memory, a clock that a test moves, and a record of what was asked for."""
+"""An environment for tests: a bucket in memory, a clock that a test moves, and a record of requests."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Presents, entries and heads of one collection, each with the facts that a test does not care about."""
+"""Objects, entries and heads of one collection, with defaults for the facts that a test does not care about."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Decodes legacy files: pure, and lenient, because each generation of home-created_at tools wrote another form.
+"""Decodes legacy files: pure, and lenient, because each generation of home-made tools wrote another form.
 
 Four formats, recognized by their paths below the root of the tree:
 

@@ -1,4 +1,4 @@
-"""What was read of files here: never used where they may have changed since."""
+"""Cached MD5s of local files are never used for a file that may have changed since."""
 
 import os
 import sqlite3

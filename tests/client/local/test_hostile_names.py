@@ -1,4 +1,4 @@
-"""Whatever names strangers choose, and whatever lies in the folder: nothing outside of it is written or read."""
+"""Hostile keys and hostile folders: nothing outside the folder is written or read."""
 
 import os
 import shutil

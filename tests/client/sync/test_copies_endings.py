@@ -1,4 +1,4 @@
-"""How copies end: interrupted, on a full disk, by a server that is gone; and what they ask and tell on the way."""
+"""How copies end: interrupted, on a full disk, by a server that is gone; and their prompts and progress."""
 
 import os
 import pty

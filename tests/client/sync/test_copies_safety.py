@@ -1,4 +1,4 @@
-"""Names and links that strangers chose: nothing outside of the folder is written or read, and the rest is there."""
+"""Hostile keys and links: nothing outside the folder is written or read, and all other files are copied."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A manifest verified against S3: drift, and what is only on its way; and what each MD5 rests on."""
+"""A manifest verified against S3: drift, changes that are still being processed, and the proof of each MD5."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A folder beside a manifest: what each file is."""
+"""A folder compared with a manifest: the state of each file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A folder of real files and a manifest: what is the same is read once, and nothing is the same without proof."""
+"""A folder of real files and a manifest: unchanged files are read once, and none counts as identical without proof."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The edit function, file by file: what is said, hidden and deleted, through the requests that are really sent."""
+"""The edit function, file by file: descriptions, hides and deletions, through real requests."""
 
 import json
 from urllib.parse import parse_qsl, urlsplit

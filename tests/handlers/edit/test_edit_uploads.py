@@ -1,4 +1,4 @@
-"""The edit function, as it hands out presigned uploads: what each answer holds, and what is in S3 before any upload."""
+"""The edit function, presigned uploads: the content of each answer, and of S3 before any upload."""
 
 import base64
 import hashlib

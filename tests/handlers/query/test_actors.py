@@ -1,4 +1,4 @@
-"""The query function: actors by any of their names, their training images, and one that nobody has seen yet."""
+"""The query function: actors by each of their names, their training images, and an actor without a manifest."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The query function: what changed, revision after revision, and nothing left out of it."""
+"""The query function: the changes of each revision, complete and in order."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The query function: what the manifest said at an earlier revision or time, and pages of one reading."""
+"""The query function: the manifest as it was at an earlier revision or time, and pages of one revision."""
 
 from datetime import UTC, timedelta, timezone
 

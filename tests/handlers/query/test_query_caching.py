@@ -1,4 +1,4 @@
-"""The query function: a caller that has the manifest already gets 304, for one request to S3."""
+"""The query function: a client that has the current manifest gets 304, for one request to S3."""
 
 import pytest
 from handlers.lambda_events import s3_event

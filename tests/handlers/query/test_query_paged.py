@@ -1,4 +1,4 @@
-"""The query function: a manifest in pages is read a few pages at a time, and says what it would in one piece."""
+"""The query function: a manifest in pages is read a few pages at a time, with the same answers as one without pages."""
 
 import json
 from fnmatch import fnmatchcase

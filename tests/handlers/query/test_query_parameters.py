@@ -1,4 +1,4 @@
-"""The query function: what is wrong in a request is named, what is merely odd is taken as it is meant."""
+"""The query function: invalid parameters are named, and unusual but valid ones are accepted."""
 
 import base64
 import json

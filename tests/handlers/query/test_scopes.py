@@ -1,4 +1,4 @@
-"""With scopes configured a token may do what its scopes allow, whatever the route."""
+"""With scopes configured, a token allows exactly what its scopes allow, on every route."""
 
 import json
 import re

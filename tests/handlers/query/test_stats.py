@@ -1,4 +1,4 @@
-"""The query function: what is stored, and how it grew."""
+"""The query function: statistics of the stored files and of their growth."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The query function: a client waits for a manifest to change, or to say what the client did."""
+"""The query function: a client waits for a manifest to change, or to reflect the client's own edit."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""What the functions announce: each revision at least once, also where somebody died before telling of it."""
+"""What the functions announce: each revision at least once, also if a function died before it announced one."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whatever comes through the queue: good messages are done, bad ones fail or are dropped, and none infects another."""
+"""Arbitrary messages: valid ones are committed, invalid ones fail or are dropped, and none affects another."""
 
 import json
 from collections import defaultdict

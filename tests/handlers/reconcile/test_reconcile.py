@@ -1,4 +1,4 @@
-"""The reconcile function: every shape its messages come in, and which of them it answers as failed."""
+"""The reconcile function: every form of its messages, and which of them it reports as failed."""
 
 import json
 from typing import Any

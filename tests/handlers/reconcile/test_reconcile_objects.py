@@ -1,4 +1,4 @@
-"""The reconcile function: the entry of an object, whatever its key, its upload, its metadata."""
+"""The reconcile function: the entry of an object, for all kinds of keys, uploads and metadata."""
 
 import hashlib
 import json

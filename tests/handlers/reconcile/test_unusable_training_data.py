@@ -1,4 +1,4 @@
-"""The Python API of training data, over HTTP and in S3: what JSON cannot hold is refused before anything is done."""
+"""The Python API of training data: values that JSON cannot hold are refused before anything changes."""
 
 import json
 from urllib.parse import unquote, urlsplit

@@ -1,4 +1,4 @@
-"""Values that JSON's readers cannot hold: none enters over HTTP, and those that are there already do no harm."""
+"""Values that JSON readers cannot hold: none is accepted over HTTP, and existing ones do no harm."""
 
 import gzip
 import json

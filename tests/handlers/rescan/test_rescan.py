@@ -1,4 +1,4 @@
-"""The rescan function: what it is asked for is in the sweep queue, and what cannot be is named."""
+"""The rescan function: requested sweeps are in the sweep queue, and invalid requests are named."""
 
 import json
 from datetime import UTC, datetime

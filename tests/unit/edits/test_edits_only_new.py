@@ -1,4 +1,4 @@
-"""Edits that leave what is said already, and several generations in one edit."""
+"""Edits that keep existing descriptions, and several generations in one edit."""
 
 import json
 

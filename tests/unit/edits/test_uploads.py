@@ -1,4 +1,4 @@
-"""What is asked of uploads: which names are taken, and what the headers of a PUT say."""
+"""Requests for uploads: the accepted names, and the headers of a PUT."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""What a request names: in its raw query string anything, in its path what every gateway passes on alike."""
+"""How a request names a file: any name in its query string, in its path only what gateways pass on unchanged."""
 
 from urllib.parse import quote, unquote, urlsplit
 

@@ -1,4 +1,4 @@
-"""Whether a manifest shows a change already: each sort of change, before and after."""
+"""Whether a manifest reflects a change: each kind of change, before and after."""
 
 import base64
 

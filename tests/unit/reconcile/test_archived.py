@@ -1,4 +1,4 @@
-"""What was read of an object stays valid for its ETag, also where its bytes cannot be read any more."""
+"""What was read of an object stays valid for its ETag, even if its bytes can no longer be read."""
 
 import json
 

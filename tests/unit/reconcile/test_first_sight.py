@@ -1,4 +1,4 @@
-"""The first commit of a collection that held objects before anybody watched it."""
+"""The first commit of a collection that held objects before its first event."""
 
 import pytest
 from unit.environments import Harness, RecordingStore

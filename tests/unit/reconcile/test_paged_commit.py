@@ -1,4 +1,4 @@
-"""Commits of a collection with many files: by the small bounds, more than eight are many."""
+"""Commits of a collection with many files: with the tests' small bounds, more than eight."""
 
 import pytest
 from unit.environments import Harness

@@ -1,4 +1,4 @@
-"""Repairs beside others: what is claimed of the manifest, and who goes on, when there is more than one at work."""
+"""Concurrent repairs: whether the manifest counts as complete, and which worker continues."""
 
 import pytest
 from unit.sweeping import PAUSE, clear_records, complete_harness, files_in_bucket, files_in_manifest, names, run_sweep

@@ -1,4 +1,4 @@
-"""The ladder of an MD5: the first valid proof counts and is named, and none is guessed."""
+"""The sources of an MD5: the first valid proof counts and is named, and none is guessed."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""What is stored is read back strictly: types as they are, numbers in range, and all of it in agreement."""
+"""Stored objects are read strictly: types as they are, numbers in range, and everything consistent."""
 
 import json
 

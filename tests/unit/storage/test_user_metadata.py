@@ -1,4 +1,4 @@
-"""User metadata as headers carry it: any text comes back as it was, and S3's limit is kept."""
+"""User metadata as headers carry it: any text is decoded unchanged, and S3's limit is respected."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The collector and a writer, stopped or killed at every step of each: nothing referred to is ever lost."""
+"""The collector and a writer, stopped or killed at every step of each: no referenced object is ever lost."""
 
 import json
 from collections.abc import Callable

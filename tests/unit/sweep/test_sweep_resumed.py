@@ -1,4 +1,4 @@
-"""Sweeps that are cut off: for want of time, by a fault, or by what S3 does not tell."""
+"""Sweeps that are cut off: by lack of time, by a fault, or by a failed request."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The template's subscription: its permissions, its timeouts, its order, and what outlives the stack."""
+"""The template's subscription: its permissions, its timeouts, its order, and what remains after the stack."""
 
 import hashlib
 import json
