@@ -56,3 +56,11 @@ def test_a_new_commit_makes_the_tag_old(account, get, reconcile, path, query):
 @pytest.mark.parametrize("tags", ["*", '"a"', '"a", "b"'])
 def test_a_missing_manifest_is_404_whatever_the_caller_has(get, path, query, tags):
     assert get(path, {"if-none-match": tags}, **query).status == 404
+
+
+@pytest.mark.parametrize(("path", "query"), ROUTES)
+@pytest.mark.parametrize("tags", ["{etag}", "*", '"other", {etag}'])
+def test_a_current_tag_of_an_unreadable_manifest_is_answered_304(account, get, path, query, tags):
+    etag = account.put(HEAD, b"{")
+    assert get(path, {"if-none-match": tags.format(etag=etag)}, **query).status == 304
+    assert get(path, {"if-none-match": '"other"'}, **query).status == 503

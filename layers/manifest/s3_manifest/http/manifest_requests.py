@@ -28,6 +28,7 @@ from s3_manifest.query.change_token import ChangeToken, is_reflected
 from s3_manifest.query.cursors import InvalidCursor, decode_cursor
 from s3_manifest.query.reads import Document
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
+from s3_manifest.storage import heads
 from s3_manifest.storage.snapshot import Snapshot
 
 IfNoneMatch = Annotated[str | None, Header(alias="if-none-match", description="An ETag: 304 if it is still current")]
@@ -87,19 +88,25 @@ def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) ->
     snapshot, clock, etags = snapshot_of(collection), runtime.clock(), etags_in(condition.if_none_match)
     seconds = min(condition.wait or 0, settings().max_wait_seconds)
 
-    def is_known(now: Snapshot) -> bool:
-        return now.etag is not None and (now.etag in etags or "*" in etags)
+    def is_known(etag: str | None) -> bool:
+        return etag is not None and (etag in etags or "*" in etags)
+
+    def read() -> Snapshot:
+        if len(etags) == 1 and etags != ["*"]:
+            return replace(snapshot, etag=etags[0]).refresh()
+        stored = snapshot.store.get(collection.head_key)
+        # What the caller has already is not decoded, so it may be unreadable.
+        head = heads.decode(collection, stored.body) if stored and not is_known(stored.etag) else None
+        return replace(snapshot, head=head, etag=stored.etag if stored else None)
 
     if condition.reflects is not None:
         token = _decode_token(collection, condition.reflects)
         wait = wait_for_head(snapshot, lambda now: is_reflected(now, token), seconds, clock)
-        return FetchResult(wait.snapshot, is_known(wait.snapshot), wait.is_met)
+        return FetchResult(wait.snapshot, is_known(wait.snapshot.etag), wait.is_met)
     if not etags:
         return FetchResult(wait_for_head(snapshot, lambda now: now.head is not None, seconds, clock).snapshot)
-    if len(etags) == 1 and etags != ["*"]:
-        snapshot = replace(snapshot, etag=etags[0])
-    snapshot = poll_until(snapshot.refresh, lambda now: not is_known(now), seconds, clock)
-    return FetchResult(snapshot, is_known(snapshot))
+    latest = poll_until(read, lambda now: not is_known(now.etag), seconds, clock)
+    return FetchResult(latest, is_known(latest.etag))
 
 
 def named(kind: str, collection_id: str) -> Collection:
