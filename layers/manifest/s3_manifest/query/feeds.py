@@ -1,11 +1,11 @@
 """The change feed of a collection, as JSON: what each revision added, modified and removed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
-from s3_manifest.manifest.changes import ChangeRecord, FileChange
+from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size, json_with_lists
 from s3_manifest.query.history import History
@@ -17,6 +17,9 @@ _FACTS_BYTES = 1000
 _LAST_LINE_BYTES = 20_000
 _FILES = ("added", "modified", "removed")
 
+LinesOf = Callable[[Collection, ChangeRecord, int | None], list[bytes]]
+"""The lines of a record; if a number of bytes is given, in a short form that fits."""
+
 
 def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
     """The changes of at most ``limit`` revisions after ``since``, in order and with none skipped.
@@ -25,19 +28,7 @@ def changes(snapshot: Snapshot, since: int, limit: int) -> bytes:
     do not fit into an answer has null for ``added``, ``modified`` and ``removed``: read its record at ``s3_key``.
     Raises ``HistoryExpired``, ``NoSuchRevision``, ``StoreError``, ``UnreadableManifest``.
     """
-    lines: list[bytes] = []
-    room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since
-    for record in _records(History(snapshot), since, limit):
-        change = change_fields(snapshot.collection, record)
-        line = to_json(change)
-        if not lines and escaped_size(line) > room:
-            line = to_json(change | dict.fromkeys(_FILES))
-        room -= escaped_size(line) + 1
-        if room < 0:
-            break
-        lines.append(line)
-        reached = record.revision
-    return _json(snapshot, since, reached, "changes", lines)
+    return _feed(snapshot, "changes", since, _records(History(snapshot), since, limit), _change)
 
 
 def change_fields(collection: Collection, record: ChangeRecord) -> dict[str, Any]:
@@ -63,22 +54,35 @@ def removed(snapshot: Snapshot, since: int | None, limit: int) -> bytes:
     files in ``left_out``, and in ``s3_key`` the key of the record. ``next``, ``more`` and errors are as with
     ``changes``.
     """
-    history = History(snapshot)
-    from_oldest = since is None
-    if since is None:
-        since = history.oldest_revision() - 1
+    history, from_oldest = History(snapshot), since is None
+    since = history.oldest_revision() - 1 if since is None else since
+    records = _records(history, since, limit, include_first=from_oldest)
+    return _feed(snapshot, "removed", since, records, _removals)
+
+
+def _feed(snapshot: Snapshot, name: str, since: int, records: Iterable[ChangeRecord], lines_of: LinesOf) -> bytes:
+    """As many of the records as fit into an answer, at least one."""
+    collection, latest = snapshot.collection, snapshot.head.revision if snapshot.head else 0
     lines: list[bytes] = []
     room, reached = MAX_ANSWER_BYTES - _FACTS_BYTES, since
-    for record in _records(history, since, limit, include_first=from_oldest):
-        removals = [to_json(_removal(record, change)) for change in record.removed]
-        if not lines and _size(removals) > room:
-            removals = _names(snapshot.collection, record, room)
-        room -= _size(removals)
+    for record in records:
+        more = lines_of(collection, record, None)
+        if not lines and _size(more) > room:
+            more = lines_of(collection, record, room)
+        room -= _size(more)
         if room < 0:
             break
-        lines += removals
+        lines += more
         reached = record.revision
-    return _json(snapshot, since, reached, "removed", lines)
+    facts = {
+        "kind": collection.kind,
+        f"{collection.kind}_id": collection.id,
+        "since": since,
+        "next": reached,
+        "more": reached < latest,
+        "revision": latest,
+    }
+    return json_with_lists(facts, {name: lines})
 
 
 def _records(history: History, since: int, limit: int, *, include_first: bool = False) -> Iterator[ChangeRecord]:
@@ -91,44 +95,33 @@ def _records(history: History, since: int, limit: int, *, include_first: bool = 
         since, limit, include_first = block[-1].revision, limit - len(block), False
 
 
-def _removal(record: ChangeRecord, change: FileChange) -> dict[str, Any]:
-    return {
-        "filename": change.filename,
-        "removed_at": record.last_synced,
-        "revision": record.revision,
-        "cause": change.cause,
-        "file": change.before,
-    }
-
-
-def _names(collection: Collection, record: ChangeRecord, room: int) -> list[bytes]:
-    """The removals of one revision without their entries, as many as fit."""
+def _removals(collection: Collection, record: ChangeRecord, room: int | None) -> list[bytes]:
+    """The removals of one revision; if ``room`` is given, without their entries, and as many as fit."""
     lines: list[bytes] = []
     for index, change in enumerate(record.removed):
-        removal = _removal(record, change) | {"file": None}
+        removal = {
+            "filename": change.filename,
+            "removed_at": record.last_synced,
+            "revision": record.revision,
+            "cause": change.cause,
+            "file": change.before if room is None else None,
+        }
         line = to_json(removal)
-        room -= escaped_size(line) + 1
-        omitted = len(record.removed) - index - 1
-        # The longest filename fits into this, together with the members that are added here.
-        if omitted and room < _LAST_LINE_BYTES:
-            last = removal | {"left_out": omitted, "s3_key": change_log.record_key(collection, record)}
-            return [*lines, to_json(last)]
+        if room is not None:
+            room -= escaped_size(line) + 1
+            omitted = len(record.removed) - index - 1
+            # The longest filename fits into this, together with the members that are added here.
+            if omitted and room < _LAST_LINE_BYTES:
+                last = removal | {"left_out": omitted, "s3_key": change_log.record_key(collection, record)}
+                return [*lines, to_json(last)]
         lines.append(line)
     return lines
 
 
+def _change(collection: Collection, record: ChangeRecord, room: int | None) -> list[bytes]:
+    """The change of one revision; if ``room`` is given, without its files."""
+    return [to_json(change_fields(collection, record) | ({} if room is None else dict.fromkeys(_FILES)))]
+
+
 def _size(lines: Sequence[bytes]) -> int:
     return sum(escaped_size(line) + 1 for line in lines)
-
-
-def _json(snapshot: Snapshot, since: int, reached: int, name: str, lines: Sequence[bytes]) -> bytes:
-    collection, latest = snapshot.collection, snapshot.head.revision if snapshot.head else 0
-    facts = {
-        "kind": collection.kind,
-        f"{collection.kind}_id": collection.id,
-        "since": since,
-        "next": reached,
-        "more": reached < latest,
-        "revision": latest,
-    }
-    return json_with_lists(facts, {name: lines})
