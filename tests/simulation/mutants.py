@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "reader mixes revisions",
         "query/reads.py",
-        (("History(now).at_revision(position.revision)", "History(now).present()"),),
+        (("History(now).at(position.revision)", "History(now).at()"),),
     ),
     Mutant(
         "reader takes every change record for true",

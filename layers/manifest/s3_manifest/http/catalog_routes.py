@@ -102,7 +102,7 @@ def _collection_stats(collection: Collection, top: int, days: int) -> Stats:
     growth = _growth([collection], days)
 
     def summarize(now: Snapshot) -> Stats:
-        facts = History(now).present().facts
+        facts = History(now).at().facts
         entries = now.entries() if facts.total_files <= stats.MAX_FILES else None
         return stats.summarize([stats.totals_of_facts(facts)], growth, top, entries=entries)
 

@@ -123,17 +123,18 @@ class History:
             return low
         return low + 1 + bisect_left(range(low + 1, high), x=True, key=self._is_of_this_manifest)
 
-    def present(self) -> ManifestRevision:
-        """The manifest as it is."""
-        return ManifestRevision(self._head, self._snapshot, {})
+    def at(self, revision: int | None = None, moment: Timestamp | None = None) -> ManifestRevision:
+        """The manifest at a revision or, without one, at a time; as it is without either.
 
-    def at_revision(self, revision: int) -> ManifestRevision:
-        """The manifest at a revision, from at most ``CHECKPOINT_EVERY`` change records. Raises ``NoSuchRevision``."""
+        Reads at most ``CHECKPOINT_EVERY`` change records for a revision. Raises ``NoSuchRevision``.
+        """
         head = self._head
+        if revision is None:
+            revision = head.revision if moment is None else self._revision_at(moment)
         if not 1 <= revision <= head.revision:
             raise NoSuchRevision(f"there is no revision {revision}; the last is {head.revision}")
         if revision == head.revision:
-            return self.present()
+            return ManifestRevision(head, self._snapshot, {})
         checkpoint = -(-revision // heads.CHECKPOINT_EVERY) * heads.CHECKPOINT_EVERY
         records = self._records(self._links(revision, min(checkpoint, head.revision)))
         base = self._checkpoint(records[-1]) if checkpoint <= head.revision else self._snapshot
@@ -143,13 +144,7 @@ class History:
                 differences.setdefault(change.filename, change.before)
         return ManifestRevision(records[0], base, differences)
 
-    def at(self, revision: int | None, moment: Timestamp | None) -> ManifestRevision:
-        """The manifest at a revision or, without one, at a time; as it is without either. Raises ``NoSuchRevision``."""
-        if revision is None and moment is not None:
-            revision = self.revision_at(moment)
-        return self.present() if revision is None else self.at_revision(revision)
-
-    def revision_at(self, moment: Timestamp) -> int:
+    def _revision_at(self, moment: Timestamp) -> int:
         """The last revision committed at or before a time, from O(log revisions) records. Raises ``NoSuchRevision``."""
         oldest = min(self.oldest_revision(), self._head.revision)
         start = self.record(oldest).last_synced

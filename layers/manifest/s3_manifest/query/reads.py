@@ -108,7 +108,7 @@ def whole(snapshot: Snapshot) -> Document:
     too_large = AnswerTooLarge("the manifest is too large for one answer")
 
     def read(now: Snapshot) -> Document:
-        revision = History(now).present()
+        revision = History(now).at()
         if revision.facts.total_files * _MIN_ENTRY_BYTES > MAX_ANSWER_BYTES:
             raise too_large
         lines: dict[str, list[bytes]] = {"files": [], "captions": [], "hidden": []}
@@ -137,7 +137,7 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
             raise ManifestChanged("the manifest was recreated")
         else:
             try:
-                revision = History(now).at_revision(position.revision)
+                revision = History(now).at(position.revision)
             except HistoryExpired as error:
                 raise ManifestChanged(f"the cursor is of revision {position.revision}, and {error}") from error
         lines, following = _page(revision, query, position.start if position else "")
