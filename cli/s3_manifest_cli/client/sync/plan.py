@@ -79,7 +79,7 @@ def actions(
     """
     known = baseline or {}
     chosen = ((_choose(verb, file, options, known.get(file.filename)), file) for file in files)
-    return tuple(_action(action_type, file) for action_type, file in chosen if action_type)
+    return tuple(action_for(action_type, file) for action_type, file in chosen if action_type)
 
 
 def _choose(verb: Verb, file: FileStatus, options: SyncOptions, entry: BaselineEntry | None) -> ActionType | None:
@@ -124,7 +124,8 @@ def _preferred(local: LocalFile, remote: RemoteFile, preference: Preference | No
     return "conflict" if preference is None else "upload" if preference == "local" else "download"
 
 
-def _action(action_type: ActionType, file: FileStatus) -> Action:
+def action_for(action_type: ActionType, file: FileStatus) -> Action:
+    """The action for a file as both sides have it."""
     local, remote = file.local, file.remote
     source = local if action_type in {"upload", "delete_local"} or remote is None else remote
     downloaded = ("md5", "declared", "checksum", "last_modified") if action_type == "download" else ()

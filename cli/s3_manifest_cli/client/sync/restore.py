@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry
@@ -13,7 +12,7 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.execute import SyncResult
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.sync.plan import Action, actions
+from s3_manifest_cli.client.sync.plan import Action, action_for, actions
 from s3_manifest_cli.client.sync.sync import PreparedPlan, absolute, apply_plan, new_plan, refusal
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus
 from s3_manifest_cli.client.verify.status import LocalCopy
@@ -98,9 +97,9 @@ def _compare_in_s3(entries: Mapping[str, Entry], current: Mapping[str, RemoteFil
 
 def _copies(files: list[FileStatus], entries: Mapping[str, Entry], *, delete: bool) -> Iterator[Action]:
     for file in files:
-        entry, remote = entries.get(file.filename), file.remote
-        fields: dict[str, Any] = {"filename": file.filename, "state": file.state, "etag": remote and remote.etag}
+        entry = entries.get(file.filename)
         if entry and file.state != "synced":
-            yield Action(action="copy", size=entry.size_bytes, version_id=entry.version_id, **fields)
-        elif remote and not entry and delete:
-            yield Action(action="delete_remote", size=remote.size, **fields)
+            update = {"size": entry.size_bytes, "version_id": entry.version_id}
+            yield action_for("copy", file).model_copy(update=update)
+        elif not entry and delete:
+            yield action_for("delete_remote", file)
