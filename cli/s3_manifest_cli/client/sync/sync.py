@@ -20,7 +20,7 @@ from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan, Verb, actions, check_deletions
 from s3_manifest_cli.client.sync.runner import Runner
-from s3_manifest_cli.client.verify.compare import FileState, FileStatus, totals
+from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
 
@@ -57,11 +57,6 @@ class PreparedPlan(NamedTuple):
     problems: list[Problem]
     unmatched: tuple[str, ...] = ()
     refused: str | None = None
-
-    @property
-    def totals(self) -> dict[FileState, int]:
-        """The number of files in each state."""
-        return totals(file.state for file in self.files)
 
 
 def prepare(
