@@ -12,12 +12,13 @@ from s3_manifest.sidecars.content import SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON, PROMPT_METADATA_JSON, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import METADATA_PREFIX, Absent, Store
+from s3_manifest.storage.store import METADATA_PREFIX, Absent, Conflict, Store
 from s3_manifest.storage.upload_headers import content_type, fit_metadata
+from s3_manifest_cli.client.local.reading import FileChanged
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
-from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, upload
+from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 
 
 class RemoteObject(NamedTuple):
@@ -94,7 +95,10 @@ def upload_image(objects: Objects, unfinished: UnfinishedUploads, key: str, file
     size = os.fstat(file.fileno()).st_size
     checksums = compute_checksums(file, size)
     if checksums.md5 != image.md5:
-        raise FileChanged(image.path, "the file changed since the plan; run the command again")
+        raise Conflict(image.path, "the file changed since the plan; run the command again")
     metadata = fit_metadata({"local-path": image.path}).values
     headers = {METADATA_PREFIX + name: value for name, value in metadata.items()} | {"Content-Type": content_type(key)}
-    upload(objects, file, UploadRequest(key, size, checksums, image.replaces, headers), unfinished)
+    try:
+        upload(objects, file, UploadRequest(key, size, checksums, image.replaces, headers), unfinished)
+    except FileChanged as error:
+        raise Conflict(key, str(error)) from error

@@ -13,12 +13,13 @@ from client.transfers import Proxy, Reply, md5, random_bytes, refusal, session
 from s3_manifest.reconcile.entries import decode_metadata
 from s3_manifest.storage.store import Absent, Conflict, OutcomeUnknown, WriteRefused
 from s3_manifest.storage.upload_headers import UploadMetadata, upload_headers
+from s3_manifest_cli.client.local.reading import FileChanged
 from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, compute_checksums, crc_of
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUpload, UnfinishedUploads
-from s3_manifest_cli.client.transfer.upload import FileChanged, UploadRequest, UploadResult, upload
+from s3_manifest_cli.client.transfer.upload import UploadRequest, UploadResult, upload
 
 KEY = "styles/16/ä b.png"
 PART = 1 << 20

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, Present, StoreError, WriteRefused, user_metadata
 from s3_manifest_cli.client.access.s3_errors import OBJECT_CHANGED
+from s3_manifest_cli.client.local.reading import FileChanged
 from s3_manifest_cli.client.transfer import multipart
 from s3_manifest_cli.client.transfer.cancellation import Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, combine_crcs, crc_of, encode_crc
@@ -24,6 +25,7 @@ PART = 16 << 20
 _CONCURRENT_PARTS = 6
 _ATTEMPTS = 6
 _BLOCK = 1 << 20
+_FILE_CHANGED = "the file changed since it was compared. Run the command again"
 
 
 class UploadRequest(NamedTuple):
@@ -46,13 +48,6 @@ class UploadResult(NamedTuple):
     etag: str
     sent: int
     others: tuple[str, ...] = ()
-
-
-class FileChanged(Conflict):
-    """The file changed since the upload was planned. Nothing was stored."""
-
-    def __init__(self, key: str, reason: str = "the file changed since it was compared. Run the command again") -> None:
-        super().__init__(key, reason)
 
 
 def upload(
@@ -102,8 +97,6 @@ class _Upload:
                     raise Conflict(request.key, OBJECT_CHANGED)
             try:
                 return self._upload_whole() if is_small else self._upload_parts()
-            except FileChanged:
-                raise
             except (Conflict, OutcomeUnknown) as error:
                 failure = error
                 objects.cancellation.sleep(random() * 0.1 * 2**attempt)  # noqa: S311  # full jitter, no secret
@@ -115,7 +108,7 @@ class _Upload:
             # One more byte, to notice a file that has grown.
             body = read_at(self._fd, request.size + 1, 0)
             if len(body) != request.size or crc_of(body) != request.checksums.crc:
-                raise FileChanged(request.key)
+                raise FileChanged(_FILE_CHANGED)
             md5 = request.checksums.md5
             etag = objects.put(request.key, body, md5, replaces=request.replaces, headers=request.headers)
         self._on_bytes(request.size)
@@ -139,7 +132,7 @@ class _Upload:
         try:
             sent = self._send_parts(upload)
             etag = multipart.complete(objects, request.key, upload.upload_id, self._parts, request.replaces)
-        except (Conflict, WriteRefused):
+        except (FileChanged, Conflict, WriteRefused):
             # The next attempt, if there is one, begins a new upload.
             unfinished.abort(objects, request.key)
             raise
@@ -155,7 +148,7 @@ class _Upload:
             self._add(number, part)
             sent += part.size
         if self._crc != request.checksums.crc or read_at(self._fd, 1, request.size):
-            raise FileChanged(request.key)
+            raise FileChanged(_FILE_CHANGED)
         return sent
 
     def _missing_parts(self, upload: OpenUpload) -> Iterator[PartUpload]:
@@ -178,7 +171,7 @@ class _Upload:
         def on_end(etag: str, error: Exception | None) -> None:
             body = part.body
             if not isinstance(error, Cancelled) and body.crc != part.checksums.crc and not body.remaining:
-                error = FileChanged(part.key)
+                error = FileChanged(_FILE_CHANGED)
             crc = None if part.checksums.md5 else encode_crc(part.checksums.crc)
             on_done((part.number, Part(body.size, etag, crc)), error)
 
@@ -199,7 +192,7 @@ class _Upload:
             if not by_crc:
                 md5.update(self._buffer[:count])
         if part.remaining:
-            raise FileChanged(self._request.key)
+            raise FileChanged(_FILE_CHANGED)
         return Checksums("" if by_crc else md5.hexdigest(), part.crc)
 
 
