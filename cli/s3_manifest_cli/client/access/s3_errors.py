@@ -111,9 +111,9 @@ class ExplainingStore(S3Store):
         try:
             return super().head(key)
         except ReadFailed as error:
-            if error.fault is None or error.fault.code or not error.fault.status:
-                raise
-            fault = self._general_faults.get(error.fault.status) or self._find_code(key, error.fault)
+            fault = error.fault or Fault()
+            if fault.status and not fault.code:
+                fault = self._general_faults.get(fault.status) or self._find_code(key, fault)
             raise read_error(key, fault, is_conditional=False) from error
 
     def _find_code(self, key: str, fault: Fault) -> Fault:

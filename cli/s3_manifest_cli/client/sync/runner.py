@@ -10,7 +10,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp
-from s3_manifest.storage.store import Conflict, Present
+from s3_manifest.storage.store import Conflict
 from s3_manifest.storage.upload_headers import upload_headers
 from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.disk import disk_error, disk_errors
@@ -182,8 +182,8 @@ class Runner:
     def delete_local(self, action: Action) -> Step:
         """Deletes a local file, if S3 still has the object, or none, that the plan saw."""
         # The manifest may be seconds late: only S3 knows the current object.
-        observation = self.objects.head(self.key(action))
-        if (observation.etag if isinstance(observation, Present) else None) != action.etag:
+        current = self.objects.head(self.key(action))
+        if (current and current.etag) != action.etag:
             raise Refused("not deleted: S3 has another object than the manifest. Run the command again")
         _required(self.destination).remove(action.filename, _required(action.local))
         return Step(action)

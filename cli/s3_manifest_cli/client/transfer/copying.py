@@ -42,8 +42,8 @@ def copy_version(objects: Objects, key: str, version_id: str, size: int, replace
     """
     current = objects.head(key)
     # S3 checks the condition of the copy itself; on servers that do not, only this check remains.
-    if (current.etag if isinstance(current, Present) else None) != replaces:
-        if isinstance(current, Present) and _is_copy(objects, current, version_id):
+    if (current and current.etag) != replaces:
+        if current and _is_copy(objects, current, version_id):
             return current.etag
         raise Conflict(key, OBJECT_CHANGED)
     source: CopySourceTypeDef = {"Bucket": objects.bucket, "Key": key, "VersionId": version_id}

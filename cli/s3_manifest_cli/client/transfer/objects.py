@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import boto3
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.storage.store import Conflict, Fault, HeadResult, ReadFailed, StoreError
+from s3_manifest.storage.store import Conflict, Fault, Present, ReadFailed, StoreError
 from s3_manifest_cli.client.access.s3_errors import (
     OBJECT_CHANGED,
     REQUEST_ERRORS,
@@ -132,12 +132,10 @@ class Objects:
         self._repeated.close()
         self._once.close()
 
-    def head(self, key: str) -> HeadResult:
-        """The current object of a key. Raises ``ReadFailed``."""
-        try:
-            return self._store.head(key)
-        except ReadFailed as error:
-            raise read_error(key, error.fault or Fault(), is_conditional=False) from error
+    def head(self, key: str) -> Present | None:
+        """The current object of a key; None if there is none. Raises ``ReadFailed``."""
+        current = self._store.head(key)
+        return current if isinstance(current, Present) else None
 
     def delete(self, key: str, etag: str) -> bool:
         """Deletes the object with that ETag; returns False if there is no object, as after an earlier deletion.

@@ -89,10 +89,10 @@ class _Upload:
         for attempt in range(_ATTEMPTS):
             if attempt or not is_small:
                 current = objects.head(request.key)
-                if isinstance(current, Present) and _is_stored(current, request):
+                if current and _is_stored(current, request):
                     self._unfinished.abort(objects, request.key)
                     return UploadResult(current.etag, 0)
-                if (current.etag if isinstance(current, Present) else None) != request.replaces:
+                if (current and current.etag) != request.replaces:
                     self._unfinished.abort(objects, request.key)
                     raise Conflict(request.key, OBJECT_CHANGED)
             try:
