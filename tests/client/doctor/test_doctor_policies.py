@@ -6,7 +6,7 @@ from s3_manifest_cli.client.doctor.checks.policies import Evaluation, Request, e
 
 ROLE = "arn:aws:iam::1:role/reconcile"
 REQUEST = Request(
-    frozenset({ROLE, "1"}),
+    {"role": {ROLE}, "account": {"1"}},
     "s3:PutObject",
     "arn:aws:s3:::b/_manifests/m.json",
     {"aws:securetransport": "true", "aws:principalarn": ROLE, "s3:x-amz-acl": None, "s3:tlsversion": "1.2"},

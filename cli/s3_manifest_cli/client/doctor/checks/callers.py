@@ -59,9 +59,9 @@ def objects(stack: Stack, resource: str) -> list[str]:
 def requests(stack: Stack, function: str, action: str, resource: str, surroundings: Surroundings) -> Iterator[Request]:
     """Yields the requests with an action on such a resource that a policy can tell apart."""
     role, name = stack.role_arn(function), stack.resources[function]
-    account = f"arn:{stack.partition}:iam::{stack.account}:root"
+    account = {stack.account, f"arn:{stack.partition}:iam::{stack.account}:root"}
     session = f"arn:{stack.partition}:sts::{stack.account}:assumed-role/{role.rpartition('/')[2]}/{name}"
-    principals = frozenset({role, stack.account, account, session})
+    principals = {"role": {role}, "account": account, "session": {session}}
     context = _context(stack, role, name)
     if surroundings.in_vpc.get(function) is False:
         # Outside of a VPC, requests never use an endpoint of the account, but may use one of Lambda's.

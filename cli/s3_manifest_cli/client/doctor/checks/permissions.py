@@ -110,7 +110,7 @@ def check_sender(stack: Stack, sender: Sender, attributes: Mapping[str, str]) ->
     """Checks whether a service may send to a queue with these attributes."""
     context = {"aws:sourceaccount": stack.account, "aws:sourcearn": sender.source, "aws:securetransport": "true"}
     policy: dict[str, Any] = json.loads(attributes.get("Policy") or "{}")
-    request = Request(frozenset({sender.service}), "sqs:SendMessage", stack.queue_arn(sender.queue), context)
+    request = Request({"service": {sender.service}}, "sqs:SendMessage", stack.queue_arn(sender.queue), context)
     result = evaluate(policy, request)
     name, statement = f"{stack.name} {sender.queue}", f"statement {result.statement}"
     command = f"aws sqs set-queue-attributes --queue-url {stack.resources[sender.queue]} --attributes"

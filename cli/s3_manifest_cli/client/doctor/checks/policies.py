@@ -17,11 +17,12 @@ Value = str | None | tuple[str | None, ...]
 class Request(NamedTuple):
     """A request. ``context``: condition keys in lower case; the values of other keys are unknown.
 
-    ``principals``: all the names that a policy may use for the caller. ``resource`` may be a pattern, which covers
-    one request for each resource that it matches.
+    ``principals``: all the names that a policy may use for the caller, by kind: that of a ``service``; or those of the
+    ``account``, the ``role`` and the ``session``. ``resource`` may be a pattern, which covers one request for each
+    resource that it matches.
     """
 
-    principals: frozenset[str]
+    principals: Mapping[str, set[str]]
     action: str
     resource: str
     context: Mapping[str, Value]
@@ -91,10 +92,10 @@ def _all(parts: Iterable[bool | None]) -> bool | None:
     return False if False in known else None if None in known else True
 
 
-def _matches_caller(statement: Mapping[str, Any], principals: frozenset[str]) -> bool | None:
+def _matches_caller(statement: Mapping[str, Any], principals: Mapping[str, set[str]]) -> bool | None:
     if "NotPrincipal" not in statement:
         principal = statement.get("Principal")
-        if _names(principal) & (principals | {"*"}):
+        if _names(principal) & {"*"}.union(*principals.values()):
             return True
         # It may be the account's: https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-bucket-user-policy-specifying-principal-intro.html
         return None if isinstance(principal, Mapping) and "CanonicalUser" in principal else False
@@ -103,19 +104,10 @@ def _matches_caller(statement: Mapping[str, Any], principals: frozenset[str]) ->
         return False
     # A role is only excepted with its account and its session:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
-    kinds = {_kind(name) for name in principals}
-    named = {_kind(name) for name in principals & excepted}
-    if not named:
-        return True if kinds & {"session", "service"} else None
-    return False if named == kinds else None
-
-
-def _kind(principal: str) -> str:
-    if principal.endswith(".amazonaws.com"):
-        return "service"
-    if ":assumed-role/" in principal:
-        return "session"
-    return "account" if principal.endswith(":root") or ":" not in principal else "role"
+    named = [bool(names & excepted) for names in principals.values()]
+    if not any(named):
+        return True if principals.keys() & {"session", "service"} else None
+    return False if all(named) else None
 
 
 def _names(principal: Any) -> frozenset[str]:  # noqa: ANN401  # JSON
