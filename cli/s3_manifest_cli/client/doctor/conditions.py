@@ -76,7 +76,15 @@ def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
     findings, check = list[Finding](), WRITES
     try:
         for check, problems, success in _CHECKS:
-            findings += _report(check, bucket, problems(item), success)
+            known = len(findings)
+            try:
+                findings.extend(error(check, bucket, problem, _REMEDY) for problem in problems(item))
+            except RequestFailed as failure:
+                if failure.code not in _UNSUPPORTED:
+                    raise
+                findings.append(error(check, bucket, f"the server does not support them: {failure}", _REMEDY))
+            if len(findings) == known:
+                findings.append(ok(check, bucket, success))
     except RequestFailed as failure:
         remedy = failure.remedy
         if "s3:PutObject" in remedy:
@@ -85,22 +93,6 @@ def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
     finally:
         leftovers = purge(clients, bucket, item.key)
     return findings + leftovers
-
-
-def _report(check: str, bucket: str, problems: Iterator[str], success: str) -> Iterator[Finding]:
-    """Raises ``RequestFailed``."""
-    is_ok = True
-    try:
-        for problem in problems:
-            is_ok = False
-            yield error(check, bucket, problem, _REMEDY)
-    except RequestFailed as failure:
-        if failure.code not in _UNSUPPORTED:
-            raise
-        is_ok = False
-        yield error(check, bucket, f"the server does not support them: {failure}", _REMEDY)
-    if is_ok:
-        yield ok(check, bucket, success)
 
 
 def _writes(item: _Object) -> Iterator[str]:
