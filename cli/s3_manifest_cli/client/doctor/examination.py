@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collections, parse_collections
-from s3_manifest.manifest.model import timestamp
+from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
 from s3_manifest.subscription import event_rule
@@ -231,5 +231,5 @@ def _guard(check: str, subject: str, make: Callable[[], Iterable[Finding]]) -> l
         return list(make())
     except RequestFailed as failure:
         return [not_checked(check, subject, str(failure), failure.remedy)]
-    except StoreError as fault:
+    except (StoreError, UnreadableManifest) as fault:
         return [not_checked(check, subject, str(fault))]

@@ -3,9 +3,9 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from functools import partial
 
-from s3_manifest.manifest.model import Entry, UnreadableManifest
+from s3_manifest.manifest.model import Entry
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
@@ -41,28 +41,26 @@ class RoundTrip:
         self._body = secrets.token_bytes(64)
 
     def make(self) -> list[Finding]:
-        """Makes the round trip and removes its objects. Raises ``RequestFailed``."""
+        """Makes the round trip and removes its objects. Raises as ``send`` and ``heads.load``."""
         try:
             findings = self._measure()
-        except (StoreError, UnreadableManifest) as fault:
-            raise RequestFailed(str(fault)) from fault
         finally:
             leftovers = cleanup.purge(self._clients, self._stack.bucket, self._collection.prefix) + self._clean_up()
         return findings + leftovers
 
     def _measure(self) -> list[Finding]:
-        send(self._clients.s3.put_object, Bucket=self._stack.bucket, Key=self._key, Body=self._body)
-        shown_after, entry = self._wait_until(lambda entry: entry is not None)
-        if shown_after is None or entry is None:
+        answer = send(self._clients.s3.put_object, Bucket=self._stack.bucket, Key=self._key, Body=self._body)
+        shown_after, entry = self._wait(until_listed=True)
+        if entry is None:
             return self._late(f"the manifest did not list the uploaded object within {self._seconds:g} s")
-        self._delete()
-        removed_after, _ = self._wait_until(lambda entry: entry is None)
+        self._delete(answer.get("VersionId"))
+        removed_after, remaining = self._wait(until_listed=False)
         md5 = hashlib.md5(self._body, usedforsecurity=False).hexdigest()
         if entry.md5_hash != md5:
             text = f"the manifest has MD5 {entry.md5_hash} ({entry.md5_source}), the object has {md5}"
             return [error(CHECK, self._key, text, "check the bucket's encryption and the parameter Md5MaxBytes")]
         summary = f"listed {shown_after:.1f} s after the PUT, with its MD5"
-        if removed_after is None:
+        if remaining:
             return self._late(f"{summary}, and still listed {self._seconds:g} s after it was deleted")
         return [ok(CHECK, self._collection.prefix, f"{summary}; gone {removed_after:.1f} s after the DELETE")]
 
@@ -72,27 +70,23 @@ class RoundTrip:
         pattern = f"--filter-pattern '\"{self._collection.id}\"'"
         return [error(CHECK, self._key, text, f"{remedy} {pattern}"), self._late_manifest()]
 
-    def _delete(self) -> None:
+    def _delete(self, version: str | None) -> None:
         """Deletes the version itself where possible: removing a delete marker later would be one more event."""
-        s3, bucket = self._clients.s3, self._stack.bucket
+        delete = partial(send, self._clients.s3.delete_object, Bucket=self._stack.bucket, Key=self._key)
         try:
-            listing = send(s3.list_object_versions, Bucket=bucket, Prefix=self._key)
-            for version in listing.get("Versions", ()):
-                send(s3.delete_object, Bucket=bucket, Key=self._key, VersionId=version["VersionId"])
+            delete(**{"VersionId": version} if version else {})
         except RequestFailed:
-            send(s3.delete_object, Bucket=bucket, Key=self._key)
+            delete()
 
-    def _wait_until(self, condition: Callable[[Entry | None], bool]) -> tuple[float | None, Entry | None]:
-        """Returns the seconds until the object's entry met the condition (None: not in time), and the entry."""
+    def _wait(self, *, until_listed: bool) -> tuple[float, Entry | None]:
+        """Waits until the object is listed, or no longer; returns how long, and the entry when the time was up."""
         start = time.monotonic()
         while True:
             head = heads.load(self._store, self._collection).head
             entry = next((file for file in head.files if file.filename == _FILENAME), None) if head else None
             elapsed = time.monotonic() - start
-            if condition(entry):
+            if (entry is not None) == until_listed or elapsed >= self._seconds:
                 return elapsed, entry
-            if elapsed >= self._seconds:
-                return None, entry
             time.sleep(_POLL_SECONDS)
 
     def _clean_up(self) -> list[Finding]:
