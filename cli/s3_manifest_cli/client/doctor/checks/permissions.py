@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_manifest_cli.client.doctor.checks.callers import ENCRYPTION, Surroundings, requests
-from s3_manifest_cli.client.doctor.checks.policies import Denial, Request, denials, evaluate, statements
+from s3_manifest_cli.client.doctor.checks.policies import Match, Request, evaluate, matches
 from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, or_ok, warning
 from s3_manifest_cli.client.doctor.stack import Stack
 
@@ -153,24 +153,24 @@ def _allowing(stack: Stack, sender: Sender, policy: Mapping[str, Any]) -> str:
 
 def check_bucket_policy(stack: Stack, policy: Mapping[str, Any], surroundings: Surroundings) -> list[Finding]:
     """Reports each statement of the bucket's policy that denies, or may deny, what the functions need."""
-    affected: dict[str, list[tuple[str, Denial]]] = {}
+    affected: dict[str, list[tuple[str, Match]]] = {}
     for need in needs(stack):
         if need.granted and need.resource.startswith(stack.bucket_arn):
             for action in need.actions:
                 for request in requests(stack, need.function, action, need.resource, surroundings):
-                    for denial in denials(policy, request):
-                        affected.setdefault(denial.statement, []).append((f"{need.function} {action}", denial))
-    by_name = {name: statement for _, name, statement in statements(policy)}
-    findings = [_denied(stack, name, by_name[name], hits) for name, hits in affected.items()]
+                    for match in matches(policy, request, "Deny"):
+                        affected.setdefault(match.name, []).append((f"{need.function} {action}", match))
+    findings = [_denied(stack, hits) for hits in affected.values()]
     return or_ok(findings, DENIALS, stack.bucket, "it denies the functions nothing that they need")
 
 
-def _denied(stack: Stack, name: str, statement: Mapping[str, Any], hits: Sequence[tuple[str, Denial]]) -> Finding:
+def _denied(stack: Stack, hits: Sequence[tuple[str, Match]]) -> Finding:
+    name, statement, _ = hits[0][1]
     remedy = _exemption(stack, statement)
-    if certain := list(dict.fromkeys(action for action, denial in hits if denial.certain)):
+    if certain := list(dict.fromkeys(action for action, match in hits if not match.unknown)):
         return error(DENIALS, name, f"this statement denies {', '.join(certain)}", remedy)
     actions = ", ".join(dict.fromkeys(action for action, _ in hits))
-    unknown = ", ".join(dict.fromkeys(part for _, denial in hits for part in denial.unknown))
+    unknown = ", ".join(dict.fromkeys(part for _, match in hits for part in match.unknown))
     text = f"this statement may deny {actions}: it depends on {unknown}"
     return warning(DENIALS, name, text, f"unless it exempts the functions, {remedy}")
 

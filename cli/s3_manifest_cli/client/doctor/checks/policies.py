@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import eq
 from typing import Any, Literal, NamedTuple
 
@@ -36,41 +36,30 @@ class Evaluation(NamedTuple):
     effect: str = ""
 
 
-class Denial(NamedTuple):
-    """A Deny statement that denies a request, or, unless ``certain``, may deny it: it depends on ``unknown``."""
+class Match(NamedTuple):
+    """A statement that applies to a request, or may apply: that depends on ``unknown``."""
 
-    statement: str
-    certain: bool
+    name: str
+    statement: Mapping[str, Any]
     unknown: tuple[str, ...]
 
 
 def evaluate(policy: Mapping[str, Any], request: Request) -> Evaluation:
     """Evaluates the policy. ``unknown``: the decision depends on conditions whose values are unknown."""
-    by_result = {
-        (effect, _all(_parts(statement, request).values())): name
-        for effect, name, statement in reversed(list(statements(policy)))  # the first of several decides
-    }
     decisions: dict[str, Decision] = {"Deny": "denied", "Allow": "allowed"}
     for effect, decision in decisions.items():
-        if name := by_result.get((effect, True)):
-            return Evaluation(decision, name, effect)
-        if name := by_result.get((effect, None)):
-            return Evaluation("unknown", name, effect)
+        found = list(matches(policy, request, effect))
+        if first := next((match for match in found if not match.unknown), found[0] if found else None):
+            return Evaluation("unknown" if first.unknown else decision, first.name, effect)
     return Evaluation("implicitly denied")
 
 
-def denials(policy: Mapping[str, Any], request: Request) -> Iterator[Denial]:
-    """Yields every Deny statement that denies the request, or may deny it."""
-    for effect, name, statement in statements(policy):
-        parts = _parts(statement, request)
-        if effect == "Deny" and (applies := _all(parts.values())) is not False:
-            yield Denial(name, applies is True, tuple(part for part, holds in parts.items() if holds is None))
-
-
-def statements(policy: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yields each statement's effect, its name (the ``Sid`` or its number), and the statement."""
+def matches(policy: Mapping[str, Any], request: Request, effect: str) -> Iterator[Match]:
+    """Yields the statements of this effect that apply to the request, or may apply, with their ``Sid`` or number."""
     for number, statement in enumerate(_as_list(policy.get("Statement", ())), 1):
-        yield statement["Effect"], str(statement.get("Sid") or f"number {number}"), statement
+        if statement["Effect"] == effect and False not in (parts := _parts(statement, request)).values():
+            name = str(statement.get("Sid") or f"number {number}")
+            yield Match(name, statement, tuple(part for part, holds in parts.items() if holds is None))
 
 
 def _parts(statement: Mapping[str, Any], request: Request) -> dict[str, bool | None]:
@@ -85,11 +74,6 @@ def _parts(statement: Mapping[str, Any], request: Request) -> dict[str, bool | N
             texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in _as_list(values)]
             parts[f"{operator} {key}"] = _holds(operator, key.lower(), texts, request.context)
     return parts
-
-
-def _all(parts: Iterable[bool | None]) -> bool | None:
-    known = list(parts)
-    return False if False in known else None if None in known else True
 
 
 def _matches_caller(statement: Mapping[str, Any], principals: Mapping[str, set[str]]) -> bool | None:
