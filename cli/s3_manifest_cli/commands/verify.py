@@ -103,7 +103,8 @@ def verify_command(
     printer.warn_of_filters(verified.unmatched)
     _print(verified, name, printer, combined=combined)
     printer.warn_of_manifest(verified.facts)
-    files = [file._asdict() for file in verified.files]
+    names = ("filename", "state", "by", "why")
+    files = [{name: getattr(file, name) for name in names} for file in verified.files]
     printer.document(comparison_fields(verified) | {"proofs": verified.proofs, "files": files})
     differs = not verified.is_verified(allow_extra=allow_extra)
     exit_with(facts=verified.facts, failed=is_unreadable(verified.problems), differs=differs)

@@ -53,8 +53,8 @@ def prepare_restore(
         remote = [RemoteFile.from_entry(entry) for _, entry in sorted(entries.items())]
         local = scan_folder(folder, deployment.cache)
         copy = LocalCopy(deployment, folder, collection, filters)
-        unmatched = copy.unmatched_filters(local, remote)
-        files = copy.compare(local, remote, progress=options.progress.on_read).files
+        comparison = copy.compare(local, remote, progress=options.progress.on_read)
+        files, unmatched = comparison.files, comparison.unmatched
         problems = filters.select_problems(local.problems)
         planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
     path = absolute(folder) if folder else ""

@@ -85,12 +85,12 @@ def prepare(
     remote = list(index.files()) if index else []
     local = scan_folder(folder, deployment.cache)
     copy = LocalCopy(deployment, folder, collection, filters)
-    unmatched = copy.unmatched_filters(local, remote)
-    files = copy.compare(local, remote, progress=options.progress.on_read).files
+    comparison = copy.compare(local, remote, progress=options.progress.on_read)
+    files = comparison.files
     planned = actions(verb, files, options, Baseline(deployment, collection, folder).entries)
     plan = new_plan(deployment, verb, path, collection, facts, planned)
     refused = refusal(plan, facts, options, local, filters)
-    return PreparedPlan(plan, facts, files, filters.select_problems(local.problems), unmatched, refused)
+    return PreparedPlan(plan, facts, files, filters.select_problems(local.problems), comparison.unmatched, refused)
 
 
 def pull(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
@@ -17,29 +18,35 @@ STATES: tuple[FileState, ...] = get_args(FileState)
 
 
 class FileStatus(NamedTuple):
-    """One file on both sides; ``why`` is the reason that its bytes could not be compared."""
+    """One file on both sides. ``why`` is the reason of a difference, or that its bytes could not be compared.
+
+    ``by`` names the proofs of its state (``CheckResult.proofs``), if it was verified.
+    """
 
     filename: str
     state: FileState
     local: LocalFile | None
     remote: RemoteFile | None
     why: str | None = None
+    by: tuple[str, ...] = ()
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison:
     """All compared files: ``matches`` are synced by a cached MD5, ``others`` are the remaining files by name.
 
-    ``unreadable`` are the files that the disk refuses to read. Usually most files match and no caller asks for them one
-    by one, so they are kept as they were read.
+    ``unreadable`` are the files that the disk refuses to read. ``unmatched`` are filter options that match no file on
+    either side. Usually most files match and no caller asks for them one by one, so they are kept as they were read.
     """
 
     matches: list[tuple[ScannedFile, RemoteFile]]
     others: list[FileStatus]
     unreadable: Sequence[Problem] = ()
+    unmatched: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[FileStatus]:
-        """Every file, by name."""
+        """Every file, by name. Built on each access, which takes as long as the comparison."""
         matches = [FileStatus(file[0], "synced", LocalFile._make(file[:-1]), remote) for file, remote in self.matches]
         return sorted(matches + self.others, key=itemgetter(0))
 

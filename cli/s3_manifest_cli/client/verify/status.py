@@ -1,6 +1,7 @@
 """Compares a folder with a collection's manifest. Lists nothing in S3 and changes nothing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
 from typing import NamedTuple, TypeVar
@@ -23,8 +24,6 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.verify.compare import (
     Comparison,
-    FileState,
-    FileStatus,
     compare,
     match_cached,
     same_size_pairs,
@@ -33,33 +32,16 @@ from s3_manifest_cli.client.verify.compare import (
 File = TypeVar("File")
 
 
-class Status(NamedTuple):
-    """How a folder and a manifest compare, by filename, and which parts of the folder were skipped.
+@dataclass(frozen=True, kw_only=True)
+class Status(Comparison):
+    """How a folder and a manifest compare. ``problems`` are parts of the folder that were skipped or not readable.
 
     ``facts`` has the manifest's revision, whether it is complete, and when it was last compared with S3.
-    ``unmatched`` are filter options that match no file on either side.
     """
 
     folder: Path
     facts: Facts
-    comparison: Comparison
     problems: list[Problem]
-    unmatched: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> list[FileStatus]:
-        """All files. Built on each access, which takes as long as the comparison."""
-        return self.comparison.files
-
-    @property
-    def totals(self) -> dict[FileState, int]:
-        """The number of files in each state."""
-        return self.comparison.totals
-
-    @property
-    def differences(self) -> list[FileStatus]:
-        """The files that are not ``synced``."""
-        return self.comparison.differences
 
     @property
     def is_in_sync(self) -> bool:
@@ -82,11 +64,9 @@ class LocalCopy(NamedTuple):
         check_folder(self.folder, must_exist=True)
         index = self.deployment.current_index(self.collection)
         local = scanner(self.folder, self.deployment.cache)
-        remote = list(index.files())
-        unmatched = self.unmatched_filters(local, remote)
-        comparison = self.compare(local, remote, read_all=read_all, progress=progress)
+        comparison = self.compare(local, list(index.files()), read_all=read_all, progress=progress)
         problems = self.filters.select_problems((*local.problems, *comparison.unreadable))
-        return Status(self.folder, index.facts, comparison, problems, unmatched)
+        return Status(**vars(comparison), folder=self.folder, facts=index.facts, problems=problems)
 
     def compare(
         self,
@@ -96,10 +76,13 @@ class LocalCopy(NamedTuple):
         read_all: bool = False,
         progress: ReadProgress = no_progress,
     ) -> Comparison:
-        """Compares a scan of the folder with files of a manifest, as ``status`` does."""
+        """Compares a scan of the folder with files of a manifest. Raises as ``Filter.unmatched``."""
         selects = self.filters.predicate()
+        unmatched: tuple[str, ...] = ()
         scanned = self.own_files({file[0]: file for file in local.files})
         if self.filters != EVERYTHING:
+            names = {file[0] for file in local.files} | {problem.path for problem in local.problems}
+            unmatched = self.filters.unmatched(names | {file.filename for file in remote})
             scanned = {name: file for name, file in scanned.items() if selects(name)}
             remote = [file for file in remote if selects(file.filename)]
         if read_all:
@@ -112,14 +95,7 @@ class LocalCopy(NamedTuple):
             md5s = {name: file[-1] for name, file in scanned.items()}
             with DigestCache(self.deployment.cache, self.folder) as digests:
                 results = _Matcher(self.folder, digests, unreadable, progress, read_all).match(pairs, md5s)
-        return Comparison(matches, compare(files, remote, results, selects), unreadable)
-
-    def unmatched_filters(self, local: LocalScan, remote: Iterable[RemoteFile]) -> tuple[str, ...]:
-        """The filter options that match no file on either side. Raises as ``Filter.unmatched``."""
-        if self.filters == EVERYTHING:
-            return ()
-        names = {file[0] for file in local.files} | {problem.path for problem in local.problems}
-        return self.filters.unmatched(names | {file.filename for file in remote})
+        return Comparison(matches, compare(files, remote, results, selects), unreadable, unmatched)
 
     def own_files(self, files: dict[str, File]) -> dict[str, File]:
         """These files without sidecars and without files of nested collections."""

@@ -11,18 +11,9 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.reading import ReadProgress, denied_files, no_progress
 from s3_manifest_cli.client.local.scan import Problem, check_folder, scan
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.verify.compare import FileState, compare, same_size_pairs, totals
+from s3_manifest_cli.client.verify.compare import FileState, FileStatus, compare, same_size_pairs, totals
 from s3_manifest_cli.client.verify.proofs import CheckResult, check_files, wrong_size
 from s3_manifest_cli.client.verify.status import LocalCopy
-
-
-class VerifiedFile(NamedTuple):
-    """One file. ``by`` names the proofs of its state (``CheckResult.proofs``), ``why`` the reason of a difference."""
-
-    filename: str
-    state: FileState
-    by: tuple[str, ...] = ()
-    why: str | None = None
 
 
 class Verification(NamedTuple):
@@ -33,7 +24,7 @@ class Verification(NamedTuple):
 
     folder: Path
     facts: Facts
-    files: list[VerifiedFile]
+    files: list[FileStatus]
     problems: list[Problem]
     unmatched: tuple[str, ...] = ()
 
@@ -83,6 +74,8 @@ def verify(
         check = checks.get(status.local) if status.local else None
         if status.local and status.remote and status.local.size != status.remote.size:
             check = wrong_size(status.local.size, status.remote.size)
-        by, why = (check.proofs, check.reason) if isinstance(check, CheckResult) else ((), status.why)
-        files.append(VerifiedFile(status.filename, status.state, by, why))
+        if isinstance(check, CheckResult):
+            files.append(status._replace(by=check.proofs, why=check.reason))
+        else:
+            files.append(status)
     return Verification(folder, index.facts, files, filters.select_problems(problems), unmatched)
