@@ -60,7 +60,7 @@ class Printer(NamedTuple):
     def warn_of_manifest(self, facts: Facts | None, *, is_past: bool = False) -> None:
         """Warns of an incomplete or stale manifest."""
         for warning in manifest_warnings(facts, is_past=is_past) if facts else ():
-            self.warn(warning.message)
+            self.warn(warning)
 
     def warn_of_filters(self, unmatched: Iterable[str]) -> None:
         """Warns of patterns that match no file, which are usually mistakes."""

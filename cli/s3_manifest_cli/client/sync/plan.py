@@ -1,7 +1,7 @@
 """Decides what to transfer and delete so that a folder and a collection become the same. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from pydantic import NonNegativeInt, ValidationError
@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, ValidationError
 from s3_manifest.manifest.model import Facts, Frozen, Timestamp, first_problem
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.local.scan import LocalFile
-from s3_manifest_cli.client.manifests.manifest_warnings import MAX_AGE_DAYS
+from s3_manifest_cli.client.manifests.manifest_warnings import MAX_AGE_DAYS, is_stale
 from s3_manifest_cli.client.manifests.manifests import RemoteFile
 from s3_manifest_cli.client.sync.options import MAX_DELETE, Preference, SyncOptions
 from s3_manifest_cli.client.verify.compare import FileState, FileStatus
@@ -155,7 +155,7 @@ def check_deletions(plan: Plan, facts: Facts | None, now: datetime, *, max_delet
         raise Refused(f"Would delete {files}; the limit is {max_delete:,}. Pass --max-delete {count} to allow it.")
     elif not facts.complete:
         state = "is incomplete"
-    elif verified is None or datetime.fromisoformat(verified) < now - timedelta(days=MAX_AGE_DAYS):
+    elif verified is None or is_stale(facts, now):
         state = f"was not compared with S3 in the last {MAX_AGE_DAYS} days (last: {verified or 'never'})"
     else:
         return
