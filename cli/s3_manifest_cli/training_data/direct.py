@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor, EtagMismatch, NewerUpload, NoSuchFile
-from s3_manifest.edits.planning import plan_uploads
+from s3_manifest.edits.planning import UploadPlan, plan_uploads
 from s3_manifest.edits.sidecar_editor import (
     InvalidEdit,
     RetryPolicy,
@@ -36,7 +36,7 @@ from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest_cli.client.manifests.direct import Enqueue, translated_errors
 from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
-from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
+from s3_manifest_cli.training_data.service import EditResult, ImageFields
 
 EDIT_SECONDS = 30
 """How long an edit is retried while others change the same sidecar."""
@@ -87,8 +87,7 @@ class S3Service(NamedTuple):
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         with self._actor(actor) as collection:
-            plan = plan_uploads(self._editor(collection), request, self.store.presigned_put, datetime.now(UTC))
-        return UploadPlan(uploads=plan.uploads, generation=plan.generation)
+            return plan_uploads(self._editor(collection), request, self.store.presigned_put, datetime.now(UTC))
 
     def _snapshot(self, collection: Collection) -> Snapshot:
         return Snapshot(self.store, parallel_map, collection)

@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from s3_manifest.edits.planning import UploadPlan
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.content import known
 from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Response, field, parse
 from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.training_data.service import EditResult, ImageFields, UploadPlan
+from s3_manifest_cli.training_data.service import EditResult, ImageFields
 
 _ACTOR = "/api/training-data/{}"
 _PAUSE_SECONDS = 1.0

@@ -2,9 +2,7 @@
 
 from typing import TypedDict
 
-from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.manifest.model import Frozen
-from s3_manifest.sidecars.content import GenerationDeclaration
 
 
 class ImageFields(TypedDict, total=False):
@@ -22,10 +20,3 @@ class EditResult(Frozen):
     actor_name: str
     revision: int | None
     reflects: str | None
-
-
-class UploadPlan(Frozen):
-    """Prepared uploads, each one PUT with exactly its headers, and the generation of the images."""
-
-    uploads: tuple[PresignedUpload, ...]
-    generation: GenerationDeclaration | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -46,12 +45,12 @@ class PresignedUpload(Frozen):
     reflects: str
 
 
-class UploadPlan(NamedTuple):
+class UploadPlan(Frozen):
     """The uploads, the generation that they are declared to be from, and the edits of sidecars for them."""
 
     uploads: tuple[PresignedUpload, ...]
-    generation: GenerationDeclaration | None
-    change_token: ChangeToken | None
+    generation: GenerationDeclaration | None = None
+    change_token: ChangeToken | None = None
 
 
 def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Presign, now: datetime) -> UploadPlan:
@@ -87,7 +86,7 @@ def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Pres
         for image, key, of_image in zip(request.images, keys, headers, strict=True)
     )
     token = tokens[0].model_copy(update={"others": tuple(tokens[1:])}) if tokens else None
-    return UploadPlan(uploads, generation, token)
+    return UploadPlan(uploads=uploads, generation=generation, change_token=token)
 
 
 def _declare(
