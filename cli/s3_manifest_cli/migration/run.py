@@ -11,14 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from s3_manifest.edits.collection_json import declare_generations, set_title
 from s3_manifest.edits.prompt_metadata import update_descriptions
-from s3_manifest.edits.sidecar_editor import (
-    InvalidEdit,
-    RetryPolicy,
-    SidecarEditor,
-    SidecarTooLarge,
-    TooManyConflicts,
-    UnreadableSidecar,
-)
+from s3_manifest.edits.sidecar_editor import EditFailed, RetryPolicy, SidecarEditor
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.storage.store import Store, StoreError
@@ -31,7 +24,6 @@ from s3_manifest_cli.terminal.output import progress_bar
 
 _THREADS = 16
 _EDIT_SECONDS = 60.0
-_ERRORS = (StoreError, UnreadableManifest, InvalidEdit, UnreadableSidecar, SidecarTooLarge, TooManyConflicts)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -130,7 +122,7 @@ def _in_parallel(
                 return function(item)
             except OSError as error:
                 return Problem(path_of(item), f"cannot be read: {error.strerror or error}")
-            except _ERRORS as error:
+            except (StoreError, UnreadableManifest, EditFailed) as error:
                 return Problem(path_of(item), str(error))
             finally:
                 advance(1, 0)

@@ -27,19 +27,23 @@ _BACKOFF_SECONDS, _BACKOFF_CAP_SECONDS = 0.05, 1.0
 _ATTEMPT_SECONDS = 2.0
 
 
-class UnreadableSidecar(Exception):
+class EditFailed(Exception):
+    """A sidecar was not edited, or it is unknown whether it was."""
+
+
+class UnreadableSidecar(EditFailed):
     """The sidecar cannot be read, so it is not edited; the message states the reason and the remedy."""
 
 
-class InvalidEdit(ValueError):
+class InvalidEdit(EditFailed, ValueError):
     """The new value would be read as a different value; nothing was written. The text names the field."""
 
 
-class SidecarTooLarge(Exception):
+class SidecarTooLarge(EditFailed):
     """The edited sidecar would exceed the size that is read; nothing was written."""
 
 
-class TooManyConflicts(Exception):
+class TooManyConflicts(EditFailed):
     """Concurrent edits of the same sidecar won until time ran out; whether this one was made is unknown."""
 
 
