@@ -6,8 +6,9 @@ from botocore.config import Config
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.clients import Clients, send
 from s3_manifest_cli.client.doctor.findings import Examination, error, not_checked, notice, ok, warning
+from s3_manifest_cli.errors import Unavailable
 from s3_manifest_cli.main import main
 
 NOWHERE = "http://127.0.0.1:9"
@@ -42,7 +43,7 @@ def test_a_denied_request_names_the_permission_to_allow(clients, service, operat
     client = clients.client(service)
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, service_error_code=code, service_message="no")
-        with pytest.raises(RequestFailed, match=code) as refused:
+        with pytest.raises(Unavailable, match=code) as refused:
             send(getattr(client, operation), **parameters)
     allow = (
         f"allow {permission} to your IAM identity (aws sts get-caller-identity shows it), and run doctor again"

@@ -2,8 +2,9 @@
 
 import shlex
 
-from s3_manifest_cli.client.doctor.clients import UNSUPPORTED, Clients, RequestFailed, allow, send
+from s3_manifest_cli.client.doctor.clients import UNSUPPORTED, Clients, allow, send
 from s3_manifest_cli.client.doctor.findings import Finding, notice
+from s3_manifest_cli.errors import Unavailable
 
 CHECK = "clean-up"
 
@@ -13,14 +14,15 @@ def purge(clients: Clients, bucket: str, prefix: str) -> list[Finding]:
     try:
         while listing := _list_versions(clients, bucket, prefix):
             _delete(clients, bucket, listing)
-    except RequestFailed as failure:
+    except Unavailable as failure:
         try:
             objects = send(clients.s3.list_objects_v2, Bucket=bucket, Prefix=prefix).get("Contents", ())
             _delete(clients, bucket, [{"Key": item["Key"]} for item in objects])
-        except RequestFailed:
-            return [leftover(bucket, prefix, f"test objects of this examination were not deleted: {failure}")]
+        except Unavailable:
+            return [leftover(bucket, prefix, f"test objects of this examination were not deleted: {failure.message}")]
         if failure.code not in UNSUPPORTED:  # a server without versions has no old ones
-            return [notice(CHECK, prefix, f"old versions of test objects were not deleted: {failure}", failure.remedy)]
+            text = f"old versions of test objects were not deleted: {failure.message}"
+            return [notice(CHECK, prefix, text, failure.remedy)]
     return []
 
 
@@ -40,4 +42,4 @@ def _delete(clients: Clients, bucket: str, objects: list[dict[str, str]]) -> Non
         answer = send(clients.s3.delete_objects, Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
         for error in answer.get("Errors", ()):
             remedy = allow("s3:DeleteObject and s3:DeleteObjectVersion")
-            raise RequestFailed(f"{error['Key']} was not deleted: {error['Code']} {error['Message']}", remedy)
+            raise Unavailable(f"{error['Key']} was not deleted: {error['Code']} {error['Message']}", remedy=remedy)

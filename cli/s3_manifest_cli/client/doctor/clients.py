@@ -10,7 +10,7 @@ from botocore.config import Config
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest_cli.client.access.explanations import explain
-from s3_manifest_cli.errors import Invalid
+from s3_manifest_cli.errors import Invalid, Unavailable
 
 _CONFIG = Config(retries={"mode": "standard"}, connect_timeout=3, read_timeout=20, max_pool_connections=64)
 
@@ -36,15 +36,6 @@ _ACTIONS = {
     "ListObjectVersions": "ListBucketVersions",
     "DeleteObjects": "DeleteObject and s3:DeleteObjectVersion",
 }
-
-
-class RequestFailed(Exception):
-    """A request failed, so a check has no result. ``remedy``: what makes it succeed, if that is known."""
-
-    def __init__(self, reason: str, remedy: str = "", code: str = "") -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.code = code
 
 
 class Clients:
@@ -74,7 +65,7 @@ class Clients:
 
 
 def send(call: Callable[..., Any], *, absent: Container[str] = (), **parameters: object) -> Any:  # noqa: ANN401
-    """Returns a method's answer; None for an error code or HTTP status in ``absent``. Raises ``RequestFailed``."""
+    """Returns a method's answer; None for an error code or HTTP status in ``absent``. Raises ``Unavailable``."""
     try:
         return call(**parameters)
     except AWS_ERRORS as error:
@@ -84,7 +75,7 @@ def send(call: Callable[..., Any], *, absent: Container[str] = (), **parameters:
         message, remedy, is_general = explain(fault)
         if not is_general:
             message, remedy = str(error), _remedy(call, fault.code or str(fault.status))
-        raise RequestFailed(message, remedy, fault.code) from error
+        raise Unavailable(message, remedy=remedy, code=fault.code) from error
 
 
 def _remedy(call: Callable[..., Any], code: str) -> str:

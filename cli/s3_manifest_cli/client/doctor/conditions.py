@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest_cli.client.doctor.cleanup import purge
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
+from s3_manifest_cli.client.doctor.clients import Clients, allow, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, ok
+from s3_manifest_cli.errors import Unavailable
 
 WRITES, READS, DELETES = "conditional writes", "conditional reads", "conditional deletes"
 PARTS = "conditional uploads in parts"
@@ -79,17 +80,17 @@ def probe(clients: Clients, bucket: str, root: str) -> list[Finding]:
             known = len(findings)
             try:
                 findings.extend(error(check, bucket, problem, _REMEDY) for problem in problems(item))
-            except RequestFailed as failure:
+            except Unavailable as failure:
                 if failure.code not in _UNSUPPORTED:
                     raise
-                findings.append(error(check, bucket, f"the server does not support them: {failure}", _REMEDY))
+                findings.append(error(check, bucket, f"the server does not support them: {failure.message}", _REMEDY))
             if len(findings) == known:
                 findings.append(ok(check, bucket, success))
-    except RequestFailed as failure:
+    except Unavailable as failure:
         remedy = failure.remedy
         if "s3:PutObject" in remedy:
             remedy = allow(f"s3:PutObject on arn:aws:s3:::{bucket}/{prefix}*")
-        findings.append(not_checked(check, bucket, str(failure), remedy))
+        findings.append(not_checked(check, bucket, failure.message, remedy))
     finally:
         leftovers = purge(clients, bucket, item.key)
     return findings + leftovers

@@ -24,13 +24,14 @@ from s3_manifest.subscription.retrying import RetryPolicy
 from s3_manifest_cli.client.doctor import cleanup, conditions, round_trip, stack_checks
 from s3_manifest_cli.client.doctor.checks import manifests, notifications
 from s3_manifest_cli.client.doctor.checks.functions import sweep_interval
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, allow, send
+from s3_manifest_cli.client.doctor.clients import Clients, allow, send
 from s3_manifest_cli.client.doctor.drift import TEST_ID, DriftScan
 from s3_manifest_cli.client.doctor.findings import Examination, Finding, error, not_checked, notice, ok
 from s3_manifest_cli.client.doctor.stack import Bucket, Stack, find
 from s3_manifest_cli.client.doctor.stack_checks import AnyTarget, Check
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import S3Manifests
+from s3_manifest_cli.errors import Unavailable
 
 
 class Limits(NamedTuple):
@@ -163,7 +164,7 @@ class _StackExaminer(_Examiner[Stack]):
         stack, is_missing = self._target, False
         self._options.progress("reading settings, queues, functions and permissions")
         findings, fixed = self._run(stack_checks.CHECKS), list[Finding]()
-        with suppress(RequestFailed):  # the checks of the bucket report why
+        with suppress(Unavailable):  # the checks of the bucket report why
             is_missing = self._is_bucket_missing()
         if is_missing:
             text = "the bucket does not exist, and its manifests with it; no check of the bucket was made"
@@ -229,7 +230,7 @@ def _guard(check: str, subject: str, make: Callable[[], Iterable[Finding]]) -> l
     """Makes a check; a failed request becomes a finding."""
     try:
         return list(make())
-    except RequestFailed as failure:
-        return [not_checked(check, subject, str(failure), failure.remedy)]
+    except Unavailable as failure:
+        return [not_checked(check, subject, failure.message, failure.remedy)]
     except (StoreError, UnreadableManifest) as fault:
         return [not_checked(check, subject, str(fault))]

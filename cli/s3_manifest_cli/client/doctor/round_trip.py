@@ -10,10 +10,11 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
 from s3_manifest_cli.client.doctor import cleanup
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.clients import Clients, send
 from s3_manifest_cli.client.doctor.drift import TEST_ID
 from s3_manifest_cli.client.doctor.findings import Finding, error, ok
 from s3_manifest_cli.client.doctor.stack import Stack
+from s3_manifest_cli.errors import Unavailable
 
 CHECK = "round trip"
 
@@ -36,7 +37,7 @@ class RoundTrip:
         kind = stack.kinds.patterns[-1].kind
         collection = stack.kinds.lookup(kind, f"{TEST_ID}-{secrets.token_hex(8)}")
         if collection is None:
-            raise RequestFailed(f"the prefix of kind {kind} is too long for the id of a test collection")
+            raise Unavailable(f"the prefix of kind {kind} is too long for the id of a test collection")
         self._collection, self._key = collection, f"{collection.prefix}{_FILENAME}"
         self._body = secrets.token_bytes(64)
 
@@ -75,7 +76,7 @@ class RoundTrip:
         delete = partial(send, self._clients.s3.delete_object, Bucket=self._stack.bucket, Key=self._key)
         try:
             delete(**{"VersionId": version} if version else {})
-        except RequestFailed:
+        except Unavailable:
             delete()
 
     def _wait(self, *, until_listed: bool) -> tuple[float, Entry | None]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from s3_manifest.manifest.collections import Collection, Collections, parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest.subscription import event_rule
-from s3_manifest_cli.client.doctor.clients import Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.clients import Clients, send
 from s3_manifest_cli.errors import Invalid, NotFound, Unavailable
 
 FUNCTIONS = (
@@ -177,13 +177,13 @@ def find(clients: Clients, name: str) -> Stack:
     try:
         answer = send(cloudformation.describe_stacks, StackName=name)
         listed = send(cloudformation.describe_stack_resources, StackName=name)["StackResources"]
-    except RequestFailed as failure:
+    except Unavailable as failure:
         if failure.code == "ValidationError":
             raise NotFound(
-                f"there is no stack {name} in this account and region ({failure}).",
+                f"there is no stack {name} in this account and region ({failure.message}).",
                 remedy="List yours with 'aws cloudformation list-stacks', or check --region and --profile.",
             ) from failure
-        reason = f"CloudFormation did not answer: {failure}"
+        reason = f"CloudFormation did not answer: {failure.message}"
         raise Unavailable(reason, remedy=failure.remedy, code=failure.code) from failure
     (description,) = answer["Stacks"]
     resources = {item["LogicalResourceId"]: item.get("PhysicalResourceId", "") for item in listed}

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from s3_manifest_cli.client.doctor.checks import functions, lifecycle, notifications, permissions, queues
 from s3_manifest_cli.client.doctor.checks.callers import Surroundings
-from s3_manifest_cli.client.doctor.clients import MISSING, Clients, RequestFailed, send
+from s3_manifest_cli.client.doctor.clients import MISSING, Clients, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, or_ok, warning
 from s3_manifest_cli.client.doctor.stack import Bucket, Stack, Target
+from s3_manifest_cli.errors import Unavailable
 
 _CONSUMERS = {
     "ChangeQueue": ("ReconcileFunction", "ReconcileFunctionChanges"),
@@ -22,7 +23,7 @@ _PEEK_SECONDS = 20
 
 AnyTarget = TypeVar("AnyTarget", Stack, Bucket, Target)
 Check = Callable[[Clients, AnyTarget], Iterable[Finding]]
-"""Requests the state of a part of a stack or bucket, and returns the findings about it. Raises ``RequestFailed``."""
+"""Requests the state of a part of a stack or bucket, and returns the findings about it. Raises ``Unavailable``."""
 
 
 def _queue_attributes(clients: Clients, stack: Stack, queue: str) -> dict[str, str]:
@@ -98,8 +99,8 @@ def _queues(clients: Clients, stack: Stack) -> Iterator[Finding]:
         if int(attributes["ApproximateNumberOfMessages"]):
             try:
                 oldest = _oldest(clients, stack.resources[queue].rpartition("/")[2])
-            except RequestFailed as failure:
-                text = f"the age of its messages is unknown: {failure}"
+            except Unavailable as failure:
+                text = f"the age of its messages is unknown: {failure.message}"
                 yield not_checked(queues.CHECK, f"{stack.name} {queue}", text, failure.remedy)
         yield from queues.check(stack, queue, attributes, timeout, oldest)
 
@@ -229,7 +230,7 @@ def _surroundings(clients: Clients, stack: Stack, policy: Mapping[str, Any]) -> 
             configuration = _function_configuration(clients, stack, name)
             in_vpc[name] = bool(configuration.get("VpcConfig", {}).get("SubnetIds"))
     if "aws:principalorgid" in text:
-        with suppress(RequestFailed):  # not permitted, or the account has no organization
+        with suppress(Unavailable):  # not permitted, or the account has no organization
             organization = send(clients.client("organizations").describe_organization)["Organization"]["Id"]
     return Surroundings(in_vpc, organization)
 
