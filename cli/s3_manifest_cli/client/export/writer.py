@@ -1,6 +1,6 @@
 """Writes entries one after the other, and collects the files that the format cannot hold."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from s3_manifest.manifest.filenames import path_problem
@@ -38,19 +38,28 @@ def write_each(
     format_name: str, entries: Iterable[Entry], write: Callable[[Row], object], encode: Callable[[Entry], Row | None]
 ) -> ExportResult:
     """Writes ``encode(entry)`` for each entry: None leaves the entry out, ``UnsupportedFile`` makes it a problem."""
+    return write_groups(format_name, ((entry,) for entry in entries), write, lambda group: encode(group[0]))
+
+
+def write_groups(
+    format_name: str,
+    groups: Iterable[Sequence[Entry]],
+    write: Callable[[Row], object],
+    encode: Callable[[Sequence[Entry]], Row | None],
+) -> ExportResult:
+    """As ``write_each``, but several entries give one row. ``write`` may raise ``UnsupportedFile`` too."""
     files, left_out = 0, 0
     problems: list[Problem] = []
-    for entry in entries:
+    for group in groups:
         try:
-            row = encode(entry)
+            row = encode(group)
+            if row is None:
+                left_out += len(group)
+            else:
+                write(row)
+                files += len(group)
         except UnsupportedFile as error:
-            problems.append(Problem(s3_key=entry.s3_key, problem=str(error)))
-            continue
-        if row is None:
-            left_out += 1
-        else:
-            write(row)
-            files += 1
+            problems.extend(Problem(s3_key=entry.s3_key, problem=str(error)) for entry in group)
     return ExportResult(format_name, files, left_out, tuple(problems))
 
 
