@@ -76,14 +76,13 @@ class _Download:
 
     def run(self, body: bytes | None) -> DownloadResult:
         if body is not None:
-            result = DownloadResult(self._write_whole(body), len(body))
-            self._on_bytes(len(body))
+            result = self._write_blocks([body])
         else:
             self._expected = self._with_part_sizes(self._expected)
             try:
                 result = self._fetch_ranges()
             except NoRangeSupport:
-                result = self._fetch_stream()
+                result = self._write_blocks(self._objects.stream(self._version))
         if proofs.contradicts_only_declared_md5(self._expected, result.verdict):
             result = result._replace(verdict=self._verdict_without_declaration(result.verdict))
         if result.verdict.status == "mismatch":
@@ -91,14 +90,19 @@ class _Download:
             raise ReadFailed(self._version.key, f"wrong bytes arrived, and were removed: {result.verdict.reason}")
         return result
 
-    def _write_whole(self, body: bytes) -> CheckResult:
-        with disk_errors(self._partial.filename, "not written"):
-            self._write(body, 0)
-            if self._partial.resumed:
-                os.ftruncate(self._partial.fd, len(body))
-        checker = ContentChecker(self._expected)
-        checker.update(body)
-        return checker.result()
+    def _write_blocks(self, blocks: Iterable[bytes]) -> DownloadResult:
+        """Writes and checks all bytes of the object."""
+        checker, offset = ContentChecker(self._expected), 0
+        for block in blocks:
+            checker.update(block)
+            with disk_errors(self._partial.filename, "not written"):
+                self._write(block, offset)
+            offset += len(block)
+            self._on_bytes(len(block))
+        if self._partial.resumed:
+            with disk_errors(self._partial.filename, "not written"):
+                os.ftruncate(self._partial.fd, offset)
+        return DownloadResult(checker.result(), offset)
 
     def _with_part_sizes(self, expected: ExpectedContent) -> ExpectedContent:
         """Adds the sizes of the parts, if only they prove the object: all as the first one, whose size S3 returns."""
@@ -126,17 +130,6 @@ class _Download:
         for block in self._objects.stream(self._version):
             second.update(block)
         return proofs.unconfirmed_declared_md5(expected) if second.digest() == first else verdict
-
-    def _fetch_stream(self) -> DownloadResult:
-        """Fetches all bytes from a server without ranges."""
-        checker, offset = ContentChecker(self._expected), 0
-        for block in self._objects.stream(self._version):
-            checker.update(block)
-            with disk_errors(self._partial.filename, "not written"):
-                self._write(block, offset)
-            offset += len(block)
-            self._on_bytes(len(block))
-        return DownloadResult(checker.result(), offset)
 
     def _fetch_ranges(self) -> DownloadResult:
         """Fetches the ranges that no earlier run has fetched."""
