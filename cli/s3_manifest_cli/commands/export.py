@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from s3_manifest_cli.client.export import FORMATS, ExportResult, filter_files, write
+from s3_manifest_cli.client.export import FORMATS, ExportResult
+from s3_manifest_cli.client.export import export as export_files
 from s3_manifest_cli.client.export.cvat import image_sizes
 from s3_manifest_cli.client.export.output import atomic_file, folder_writer
 from s3_manifest_cli.client.local.destination import Destination
@@ -76,7 +77,7 @@ def export(
         manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
         unmatched = filters.unmatched([entry.filename for entry in manifest.files])
         printer.warn_of_filters(unmatched)
-        exported = _write(filter_files(manifest, filters), format_, output, used_options)
+        exported = _write(manifest, format_, output, used_options | {"filters": filters})
     is_past = revision is not None or at is not None
     printer.warn_of_manifest(manifest.facts, is_past=is_past)
     for problem in exported.problems:
@@ -107,9 +108,8 @@ def _checked_options(format_: str, output: Path | None, options: Mapping[str, An
 
 
 def _write(manifest: Manifest, name: str, output: Path | None, options: Mapping[str, Any]) -> ExportResult:
-    chosen = FORMATS[name]
-    if output and chosen.is_folder:
+    if output and FORMATS[name].is_folder:
         with Destination(output) as destination:
-            return write(chosen, manifest, folder_writer(destination), **options)
+            return export_files(manifest, name, folder_writer(destination), **options)
     with atomic_file(output) if output else click.open_file("-", "wb") as out:
-        return write(chosen, manifest, out, **options)
+        return export_files(manifest, name, out, **options)

@@ -13,7 +13,7 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.manifests.manifests import Manifest
 from s3_manifest_cli.errors import Invalid
 
-__all__ = ["FORMATS", "ExportResult", "Format", "export", "filter_files", "write"]
+__all__ = ["FORMATS", "ExportResult", "Format", "export"]
 
 
 class Format(NamedTuple):
@@ -59,22 +59,15 @@ def export(
     filters: Filter = EVERYTHING,
     **options: Any,  # noqa: ANN401  # each format's own
 ) -> ExportResult:
-    """Writes the manifest's files in a format: see ``Format``. Raises ``Invalid`` for an unknown format."""
+    """Writes the files that the filters select in a format: see ``Format``. The facts are those of all files.
+
+    Raises ``Invalid`` for an unknown format.
+    """
     if format_name not in FORMATS:
         raise Invalid(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)}")
-    return write(FORMATS[format_name], filter_files(manifest, filters), out, **options)
-
-
-def write(format_: Format, manifest: Manifest, out: IO[bytes] | WriteFile, **options: Any) -> ExportResult:  # noqa: ANN401  # each format's own
-    """Writes the manifest's files in a format."""
-    if format_.needs_captions:
+    chosen = FORMATS[format_name]
+    if chosen.needs_captions:
         options["captions"] = manifest.captions
-    return format_.write(manifest.facts, manifest.files, out, **options)
-
-
-def filter_files(manifest: Manifest, filters: Filter) -> Manifest:
-    """The manifest with only the files that the filters select. Its facts still count all files."""
-    if filters == EVERYTHING:
-        return manifest
     is_selected = filters.predicate()
-    return manifest._replace(files=tuple(entry for entry in manifest.files if is_selected(entry.filename)))
+    entries = (entry for entry in manifest.files if is_selected(entry.filename))
+    return chosen.write(manifest.facts, entries, out, **options)
