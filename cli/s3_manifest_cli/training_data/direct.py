@@ -21,14 +21,14 @@ from s3_manifest.edits.sidecar_editor import (
     TooManyConflicts,
     UnreadableSidecar,
 )
-from s3_manifest.edits.uploads import InvalidUpload, UploadRequest
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Sweep
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import actors, training
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
-from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
+from s3_manifest.query.cursors import BadParameter, decode_cursor, encode_cursor
 from s3_manifest.query.training import ActorManifest
 from s3_manifest.query.waiting import SYSTEM_CLOCK, complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
@@ -119,7 +119,7 @@ class S3Service(NamedTuple):
                 raise NotFound(str(error)) from error
             except (NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:
                 raise Refused(str(error)) from error
-            except (InvalidUpload, InvalidCursor, AnswerTooLarge, InvalidEdit) as error:
+            except (BadParameter, AnswerTooLarge, InvalidEdit) as error:
                 raise Invalid(str(error)) from error
             except TooManyConflicts as error:
                 raise Unavailable(str(error)) from error

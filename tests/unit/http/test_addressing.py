@@ -4,7 +4,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
-from s3_manifest.http.addressing import BadAddress, address, id_in, query_of, route_of, url
+from s3_manifest.http.addressing import address, id_in, query_of, route_of, url
+from s3_manifest.query.cursors import BadParameter
 
 NAMES = [
     "16",
@@ -54,7 +55,7 @@ def test_an_address_names_the_same_collection_behind_every_gateway(name, gateway
 def test_a_path_names_what_was_sent_or_nothing(name, gateway):
     try:
         route = route_of(gateway(f"{FILES}/{quote(name, safe='')}"), {})
-    except BadAddress:
+    except BadParameter:
         return
     # S3 is searched for what a gateway cut off: the text does not contain it.
     assert unquote(route.removeprefix(f"{FILES}/")) == (name.partition("?")[0] if gateway is as_an_http_api else name)
@@ -102,7 +103,7 @@ def test_a_query_string_is_decoded_once_by_the_url_standard(raw, query):
     ],
 )
 def test_a_query_string_that_can_be_read_in_two_ways_is_refused(raw, parameter):
-    with pytest.raises(BadAddress) as refused:
+    with pytest.raises(BadParameter) as refused:
         query_of(raw)
     assert refused.value.parameter == parameter
 
@@ -122,7 +123,7 @@ def test_a_query_string_that_can_be_read_in_two_ways_is_refused(raw, parameter):
     ],
 )
 def test_a_path_that_can_be_read_in_two_ways_or_names_twice_is_refused(path, query, parameter):
-    with pytest.raises(BadAddress) as refused:
+    with pytest.raises(BadParameter) as refused:
         route_of(path, query)
     assert refused.value.parameter == parameter
 
@@ -139,5 +140,5 @@ def test_a_path_that_can_be_read_in_two_ways_or_names_twice_is_refused(path, que
     ],
 )
 def test_the_refusal_of_a_path_names_the_form_that_can_be_read_in_one_way(path, form):
-    with pytest.raises(BadAddress, match=rf"Use the query: {form.replace('?', '[?]')}$"):
+    with pytest.raises(BadParameter, match=rf"Use the query: {form.replace('?', '[?]')}$"):
         route_of(path, {})

@@ -11,7 +11,7 @@ from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.jobs import MalformedJob, decode_job
 from s3_manifest.manifest.model import NewerManifest, Summary, UnreadableManifest
 from s3_manifest.query.catalog import Position
-from s3_manifest.query.cursors import InvalidCursor, decode_cursor, encode_cursor
+from s3_manifest.query.cursors import BadParameter, decode_cursor, encode_cursor
 from s3_manifest.sidecars.applied import Observation
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Present
@@ -149,5 +149,5 @@ def test_a_cursor_with_foreign_characters_is_none():
     cursor = encode_cursor(Position(kind="style", id="16"))
     assert decode_cursor(cursor, Position) == Position(kind="style", id="16")
     for wrong in (cursor[:4] + "!" + cursor[4:], cursor + "\n", cursor.replace("e", "é", 1), " " + cursor):
-        with pytest.raises(InvalidCursor):
+        with pytest.raises(BadParameter):
             decode_cursor(wrong, Position)

@@ -9,18 +9,10 @@ from s3_manifest.edits.collection_editor import CollectionEditor
 from s3_manifest.edits.collection_json import declare_generation
 from s3_manifest.edits.prompt_metadata import Fields, read_descriptions, update_descriptions
 from s3_manifest.edits.sidecar_editor import SidecarEdit
-from s3_manifest.edits.uploads import (
-    Headers,
-    ImageUpload,
-    InvalidUpload,
-    UploadRequest,
-    check_id,
-    image_headers,
-    invalid_filenames,
-)
+from s3_manifest.edits.uploads import Headers, ImageUpload, UploadRequest, check_id, image_headers, invalid_filenames
 from s3_manifest.manifest.model import Frozen, Timestamp, timestamp
 from s3_manifest.query.change_token import ChangeToken
-from s3_manifest.query.cursors import encode_cursor
+from s3_manifest.query.cursors import BadParameter, encode_cursor
 from s3_manifest.sidecars.content import GenerationDeclaration
 from s3_manifest.storage import heads
 
@@ -56,7 +48,7 @@ class UploadPlan(Frozen):
 def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Presign, now: datetime) -> UploadPlan:
     """Declares the generation, puts into the sidecar what does not fit into headers, and presigns the PUTs.
 
-    A repeat with the same ``generation_id`` creates only new URLs. Raises ``InvalidUpload`` (nothing is changed then),
+    A repeat with the same ``generation_id`` creates only new URLs. Raises ``BadParameter`` (nothing is changed then),
     and as ``SidecarEditor.edit``.
     """
     collection = editor.collection
@@ -65,7 +57,7 @@ def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Pres
     keys = [collection.prefix + filename for filename in filenames]
     if invalid := list(invalid_filenames(editor.collections, collection, filenames)):
         reasons = "; ".join(f"images.{position}.filename: {reason}" for position, reason in invalid[:10])
-        raise InvalidUpload(f"images.{invalid[0].position}.filename", reasons)
+        raise BadParameter(f"images.{invalid[0].position}.filename", reasons)
     edit, generation = _declare(editor, request, timestamp(now))
     headers = [image_headers(image, generation, overwrite=request.overwrite) for image in request.images]
     updates = _updates(read_descriptions(editor.sidecars, filenames), request.images, headers)

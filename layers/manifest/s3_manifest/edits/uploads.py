@@ -12,6 +12,7 @@ from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection, Collecti
 from s3_manifest.manifest.filenames import filename_problem, path_conflicts
 from s3_manifest.manifest.lenient_json import SURROGATE, read_json
 from s3_manifest.manifest.model import Frozen
+from s3_manifest.query.cursors import BadParameter
 from s3_manifest.reconcile.entries import parse_id
 from s3_manifest.sidecars.captions import is_caption, is_image
 from s3_manifest.sidecars.content import MAX_PROMPT_BYTES, MAX_TEXT_BYTES, GenerationDeclaration, Moment
@@ -113,14 +114,6 @@ class UploadRequest(Frozen):
     expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds for which the URLs are valid")
 
 
-class InvalidUpload(ValueError):
-    """Files cannot be uploaded to this collection, or under these names; ``parameter`` is the first invalid value."""
-
-    def __init__(self, parameter: str, reason: str) -> None:
-        super().__init__(reason)
-        self.parameter = parameter
-
-
 class InvalidFilename(NamedTuple):
     """A filename that cannot be uploaded: its position among the images, from 0, and why."""
 
@@ -136,12 +129,12 @@ class Headers(NamedTuple):
 
 
 def check_id(collection: Collection) -> None:
-    """Raises ``InvalidUpload``."""
+    """Raises ``BadParameter`` unless files can be uploaded to a collection with this id."""
     name = f"{collection.kind} {collection.id}"
     if collection.id in {".", ".."}:
-        raise InvalidUpload("id", f"{name}: clients and gateways remove '.' and '..' from the path of a URL")
+        raise BadParameter("id", f"{name}: clients and gateways remove '.' and '..' from the path of a URL")
     if _has_controls(collection.id):
-        raise InvalidUpload("id", f"{name}: it {_NO_CONTROLS}")
+        raise BadParameter("id", f"{name}: it {_NO_CONTROLS}")
 
 
 def invalid_filenames(

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from s3_manifest.query.cursors import BadParameter
+
 PLACEHOLDER = "-"
 """In place of an id in a path: the query parameter ``id`` has the id."""
 
@@ -30,14 +32,6 @@ _COLLECTION = re.compile(
 _FILE = re.compile(
     r"/api/(?:training-data/[^/]+/images|actors/[^/]+/training-data|styles/[^/]+/images|manifests/[^/]+/[^/]+/files)/"
 )
-
-
-class BadAddress(ValueError):
-    """The query string is malformed, or the path is ambiguous; ``parameter`` is the invalid part."""
-
-    def __init__(self, parameter: str, reason: str) -> None:
-        super().__init__(f"{parameter}: {reason}")
-        self.parameter = parameter
 
 
 def address(template: str, id_: str, query: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -60,7 +54,7 @@ def id_in(manifest: str) -> str:
 
 
 def query_of(raw: str) -> dict[str, str]:
-    """The parameters of a raw query string. Raises ``BadAddress``: it is not UTF-8, or repeats a parameter.
+    """The parameters of a raw query string. Raises ``BadParameter``: it is not UTF-8, or repeats a parameter.
 
     As in the URL standard (https://url.spec.whatwg.org/#urlencoded-parsing), ``+`` is a space, and a ``%`` that begins
     no escape is a ``%``.
@@ -68,13 +62,13 @@ def query_of(raw: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except UnicodeDecodeError as error:
-        raise BadAddress("query", "its percent-encoding is not UTF-8") from error
+        raise BadParameter("query", "query: its percent-encoding is not UTF-8") from error
     except ValueError as error:
-        raise BadAddress("query", f"it has more than {_MAX_PARAMETERS} parameters") from error
+        raise BadParameter("query", f"query: it has more than {_MAX_PARAMETERS} parameters") from error
     query: dict[str, str] = {}
     for name, value in pairs:
         if name in query:
-            raise BadAddress(name, "it is repeated; pass it once")
+            raise BadParameter(name, f"{name}: it is repeated; pass it once")
         query[name] = value
     return query
 
@@ -82,24 +76,24 @@ def query_of(raw: str) -> dict[str, str]:
 def route_of(raw_path: str, query: Mapping[str, str]) -> str:
     """The path to match with routes: its names percent-encoded, and an id from the query in its place.
 
-    Raises ``BadAddress`` where the path is ambiguous, or path and query both give a name.
+    Raises ``BadParameter`` where the path is ambiguous, or path and query both give a name.
     """
     match = _COLLECTION.fullmatch(raw_path)
     if not match:
         return quote(raw_path, errors="replace")
     if reason := _ambiguity(raw_path):
-        raise BadAddress("path", f"{reason}. {_advice(match)}")
+        raise BadParameter("path", f"path: {reason}. {_advice(match)}")
     file = _FILE.match(raw_path)
     if file and file.end() < len(raw_path) and FILENAME in query:
-        raise BadAddress(FILENAME, "the path has a filename too; omit one of them")
+        raise BadParameter(FILENAME, f"{FILENAME}: the path has a filename too; omit one of them")
     end = file.end() if file else len(raw_path)
     path = quote(raw_path[:end]) + quote(raw_path[end:], safe="")
     if ID not in query:
         return path
     if match["id"] != PLACEHOLDER:
-        raise BadAddress(ID, f"the path has an id too; put {PLACEHOLDER!r} in its place")
+        raise BadParameter(ID, f"{ID}: the path has an id too; put {PLACEHOLDER!r} in its place")
     if not query[ID]:
-        raise BadAddress(ID, "it is empty")
+        raise BadParameter(ID, f"{ID}: it is empty")
     start = len(quote(match["before"]))
     return f"{path[:start]}{quote(query[ID], safe='')}{path[start + len(PLACEHOLDER) :]}"
 

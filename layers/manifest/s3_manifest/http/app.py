@@ -18,7 +18,6 @@ from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import addressing
-from s3_manifest.http.addressing import BadAddress
 from s3_manifest.manifest.collections import Collection, IdTooLong
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.jobs import Job
@@ -26,6 +25,7 @@ from s3_manifest.manifest.lenient_json import read_json
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import actors
 from s3_manifest.query.answers import MAX_RESPONSE_BYTES, escaped_size
+from s3_manifest.query.cursors import BadParameter
 
 HttpResponse = Response[Any]
 Right = Literal["read", "edit", "delete"]
@@ -47,14 +47,6 @@ _MAX_DETAIL = 4000
 _MAX_BODY_BYTES = MAX_RESPONSE_BYTES - 20_000
 
 
-class BadParameter(ValueError):
-    """A parameter with an invalid value, or that excludes another; ``name`` is the parameter."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
-
-
 class NoSuchCollection(Exception):
     """The collection cannot exist, or is empty."""
 
@@ -71,17 +63,16 @@ def new_app() -> APIGatewayHttpResolver:
     """An app that validates parameters and bodies by their annotations: 400 names the first invalid one."""
     app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=_decode)
     app.exception_handler(RequestValidationError)(_validation_problem)
-    app.exception_handler(BadParameter)(lambda error: problem(400, str(error), parameter=error.name))
+    app.exception_handler(BadParameter)(_bad_parameter)
     app.exception_handler(MissingScope)(_scope_problem)
-    answer_errors(app, {404: [IdTooLong, NoSuchCollection]})
+    answer_errors(app, 404, IdTooLong, NoSuchCollection)
     app.not_found(lambda _error: problem(404, "no such route; /api/openapi.json lists the routes"))
     return app
 
 
-def answer_errors(app: APIGatewayHttpResolver, errors: Mapping[int, list[type[Exception]]]) -> None:
-    """Answers each of these errors with its status and its text."""
-    for status, types in errors.items():
-        app.exception_handler(types)(lambda error, status=status: problem(status, str(error)))
+def answer_errors(app: APIGatewayHttpResolver, status: int, *errors: type[Exception], **members: str) -> None:
+    """Answers these errors with a status, their text, and these members of the problem."""
+    app.exception_handler(list(errors))(lambda error: problem(status, str(error), {}, **members))
 
 
 def answer_unavailable(
@@ -113,8 +104,8 @@ def resolve(app: APIGatewayHttpResolver, event: dict[str, Any], context: LambdaC
         path = addressing.route_of(event["rawPath"], query)
     except MissingScope as error:
         return _lambda_response(_scope_problem(error))
-    except BadAddress as error:
-        return _lambda_response(problem(400, str(error), parameter=error.parameter))
+    except BadParameter as error:
+        return _lambda_response(_bad_parameter(error))
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
         body = base64.b64decode(body).decode(errors=_BYTES)
@@ -239,6 +230,10 @@ def _decode(body: str) -> Any:  # noqa: ANN401  # any JSON
     if problems:
         raise BadParameter("body", f"the body: {problems[0]}")
     return value
+
+
+def _bad_parameter(error: BadParameter) -> HttpResponse:
+    return problem(400, str(error), parameter=error.parameter)
 
 
 def _validation_problem(error: RequestValidationError) -> HttpResponse:

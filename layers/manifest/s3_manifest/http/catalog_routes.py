@@ -10,14 +10,14 @@ from pydantic_core import to_json
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import manifest_requests, openapi
-from s3_manifest.http.app import BadParameter, HttpResponse, json_response
+from s3_manifest.http.app import HttpResponse, json_response
 from s3_manifest.http.manifest_routes import Cursor
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import stats
 from s3_manifest.query.catalog import Position, read_catalog
-from s3_manifest.query.cursors import decode_cursor, encode_cursor
+from s3_manifest.query.cursors import BadParameter, decode_cursor, encode_cursor
 from s3_manifest.query.history import History
 from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, Growth, Size, Stats, UnreadableCollection

@@ -11,11 +11,11 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor
 from s3_manifest.edits.sidecar_editor import RetryPolicy
 from s3_manifest.edits.uploads import Prompt
-from s3_manifest.http.app import BadParameter, HttpResponse, json_response, path_of
+from s3_manifest.http.app import HttpResponse, json_response, path_of
 from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.change_token import ChangeToken, revision_reflecting
-from s3_manifest.query.cursors import encode_cursor
+from s3_manifest.query.cursors import BadParameter, encode_cursor
 from s3_manifest.sidecars.formats import MAX_TITLE
 from s3_manifest.storage.snapshot import Snapshot
 

@@ -15,7 +15,6 @@ from s3_manifest.http import edit_requests, upload_routes
 from s3_manifest.http.addressing import ID
 from s3_manifest.http.app import (
     ActorId,
-    BadParameter,
     CollectionId,
     HttpResponse,
     Kind,
@@ -43,6 +42,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
+from s3_manifest.query.cursors import BadParameter
 from s3_manifest.storage.heads import exists
 from s3_manifest.storage.store import StoreError
 
@@ -51,14 +51,11 @@ _RETRY = {"Retry-After": "1"}
 logger = Logger(service="edit")
 app = new_app()
 app.include_router(upload_routes.router)
-answer_errors(
-    app,
-    {
-        404: [NoSuchActor, NoSuchFile],
-        409: [AmbiguousActor, edit_requests.AmbiguousPath, NewerUpload, UnreadableSidecar],
-        413: [SidecarTooLarge, TooManyFiles],
-    },
-)
+answer_errors(app, 400, InvalidEdit, parameter="body")
+answer_errors(app, 404, NoSuchActor, NoSuchFile)
+answer_errors(app, 409, AmbiguousActor, edit_requests.AmbiguousPath, NewerUpload, UnreadableSidecar)
+answer_errors(app, 412, EtagMismatch, parameter="if-match")
+answer_errors(app, 413, SidecarTooLarge, TooManyFiles)
 answer_unavailable(
     app,
     logger,
@@ -66,8 +63,15 @@ answer_unavailable(
     "S3 or the queue failed. Repeat the request; the function's log has the cause",
     _RETRY,
 )
-app.exception_handler(InvalidEdit)(lambda error: problem(400, str(error), parameter="body"))
-app.exception_handler(EtagMismatch)(lambda error: problem(412, str(error), parameter="if-match"))
+
+
+def conflicts(error: TooManyConflicts) -> HttpResponse:
+    """503: a repeat may succeed, and does no harm if the edit was made."""
+    logger.warning("busy", reason=str(error))
+    return problem(503, str(error), _RETRY)
+
+
+app.exception_handler(TooManyConflicts)(conflicts)
 
 Filename = Annotated[
     str,
@@ -93,15 +97,6 @@ _DELETE_FILE = responses({200: edit_requests.DeleteFileResponse}, 400, 404, 409,
 _DELETE_COLLECTION = responses({200: edit_requests.DeleteCollectionResponse}, 400, 404, 409, 413, 503)
 _UPDATE_FILES = responses({200: edit_requests.UpdateFilesResponse}, 400, 404, 409, 413, 503)
 _SET_TITLE = responses({200: edit_requests.SetTitleResponse}, 400, 404, 409, 413, 503)
-
-
-def conflicts(error: TooManyConflicts) -> HttpResponse:
-    """503: a repeat may succeed, and does no harm if the edit was made."""
-    logger.warning("busy", reason=str(error))
-    return problem(503, str(error), _RETRY)
-
-
-app.exception_handler(TooManyConflicts)(conflicts)
 
 
 @app.delete(

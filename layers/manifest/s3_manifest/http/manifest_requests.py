@@ -13,7 +13,6 @@ from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http.addressing import NO_MANIFEST
 from s3_manifest.http.app import (
-    BadParameter,
     HttpResponse,
     NoSuchCollection,
     collection_in_path,
@@ -25,7 +24,7 @@ from s3_manifest.http.app import (
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.change_token import ChangeToken, is_reflected
-from s3_manifest.query.cursors import InvalidCursor, decode_cursor
+from s3_manifest.query.cursors import BadParameter, decode_cursor
 from s3_manifest.query.reads import Document
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS, poll_until, wait_for_head
 from s3_manifest.storage import heads
@@ -157,7 +156,7 @@ def _headers(etag: str | None, result: FetchResult) -> dict[str, str]:
 def _decode_token(collection: Collection, text: str) -> ChangeToken:
     try:
         token = decode_cursor(text, ChangeToken)
-    except InvalidCursor as error:
+    except BadParameter as error:
         raise BadParameter("reflects", "the token is not from this API; pass it exactly as it was returned") from error
     if not token.is_of_one_kind or not token.s3_key.startswith(collection.prefix):
         raise BadParameter("reflects", f"the token is not of a change in {collection.kind} {collection.id}")

@@ -9,12 +9,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from s3_manifest.aws import runtime
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.http import manifest_requests, openapi
-from s3_manifest.http.app import BadParameter, CollectionId, HttpResponse, Kind, json_response
+from s3_manifest.http.app import CollectionId, HttpResponse, Kind, json_response
 from s3_manifest.http.manifest_requests import IfNoneMatch, ReadCondition, Reflects, Wait
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Timestamp, timestamp
 from s3_manifest.query import actors, feeds, reads
+from s3_manifest.query.cursors import BadParameter
 from s3_manifest.query.reads import Filter, Listing, PageQuery
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it

@@ -11,7 +11,6 @@ from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.jobs import JobsNotQueued
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.query.actors import AmbiguousActor, NoSuchActor
-from s3_manifest.query.cursors import InvalidCursor
 from s3_manifest.query.history import HistoryExpired, NoSuchRevision
 from s3_manifest.query.reads import ManifestChanged
 from s3_manifest.storage.snapshot import BrokenObjects
@@ -22,17 +21,9 @@ app = new_app()
 for routes in (manifest_routes, catalog_routes, actor_routes):
     app.include_router(routes.router)
 
-answer_errors(
-    app,
-    {
-        404: [NoSuchManifest, NoSuchRevision, NoSuchActor],
-        409: [AmbiguousActor],
-    },
-)
-app.exception_handler(InvalidCursor)(lambda error: problem(400, str(error), parameter="cursor"))
-app.exception_handler(ManifestChanged)(
-    lambda error: problem(409, f"{error}. Start again without a cursor", parameter="cursor")
-)
+answer_errors(app, 404, NoSuchManifest, NoSuchRevision, NoSuchActor)
+answer_errors(app, 409, AmbiguousActor)
+answer_errors(app, 409, ManifestChanged, parameter="cursor")
 app.exception_handler(HistoryExpired)(lambda error: problem(410, str(error), oldest=error.oldest))
 
 

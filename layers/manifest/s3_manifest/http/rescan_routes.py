@@ -8,7 +8,6 @@ from pydantic import Field
 
 from s3_manifest.aws import runtime
 from s3_manifest.http.app import (
-    BadParameter,
     CollectionId,
     HttpResponse,
     Kind,
@@ -21,6 +20,7 @@ from s3_manifest.http.app import (
 from s3_manifest.http.openapi import QUEUED, responses
 from s3_manifest.manifest.jobs import JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Frozen
+from s3_manifest.query.cursors import BadParameter
 
 logger = Logger(service="rescan")
 app = new_app()

@@ -6,10 +6,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from s3_manifest.aws import runtime
 from s3_manifest.edits.planning import PresignedUpload, plan_uploads
-from s3_manifest.edits.uploads import InvalidUpload, UploadRequest
+from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.app import (
     ActorId,
-    BadParameter,
     CollectionId,
     HttpResponse,
     Kind,
@@ -20,6 +19,7 @@ from s3_manifest.http.app import (
 from s3_manifest.http.edit_requests import ChangeResponse, change_response, editor_of
 from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, IdTooLong
+from s3_manifest.query.cursors import BadParameter
 from s3_manifest.sidecars.content import GenerationDeclaration
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]  # Powertools does not type it
@@ -70,10 +70,7 @@ def _plan(collection: Collection, request: UploadRequest) -> HttpResponse:
         # Replacing an object deletes the old one.
         require_scope(router.current_event.raw_event, "delete")
     editor = editor_of(collection, router.lambda_context)
-    try:
-        plan = plan_uploads(editor, request, runtime.store().presigned_put, datetime.now(UTC))
-    except InvalidUpload as error:
-        raise BadParameter(error.parameter, str(error)) from error
+    plan = plan_uploads(editor, request, runtime.store().presigned_put, datetime.now(UTC))
     return change_response(
         collection,
         plan.change_token,

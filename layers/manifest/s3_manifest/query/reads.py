@@ -125,7 +125,7 @@ def whole(snapshot: Snapshot) -> Document:
 def page(snapshot: Snapshot, query: PageQuery) -> Document:
     """The manifest with at most ``limit`` of its files, and the ``cursor`` of the next page (null on the last).
 
-    Raises ``InvalidCursor``, ``ManifestChanged``, ``HistoryExpired``, ``NoSuchRevision``, ``AnswerTooLarge``,
+    Raises ``BadParameter``, ``ManifestChanged``, ``HistoryExpired``, ``NoSuchRevision``, ``AnswerTooLarge``,
     ``StoreError``, ``UnreadableManifest``.
     """
     position = decode_cursor(query.cursor, _Position) if query.cursor else None
@@ -134,12 +134,13 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
         if position is None:
             revision = History(now).at(query.revision, query.at)
         elif now.head is None or now.head.created_at != position.created_at:
-            raise ManifestChanged("the manifest was recreated")
+            raise ManifestChanged("the manifest was recreated. Start again without a cursor")
         else:
             try:
                 revision = History(now).at(position.revision)
             except HistoryExpired as error:
-                raise ManifestChanged(f"the cursor is of revision {position.revision}, and {error}") from error
+                reason = f"the cursor is of revision {position.revision}, and {error}. Start again without a cursor"
+                raise ManifestChanged(reason) from error
         lines, following = _page(revision, query, position.start if position else "")
         facts, cursor = revision.facts, None
         if following is not None:
