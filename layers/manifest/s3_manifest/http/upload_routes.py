@@ -71,9 +71,5 @@ def _plan(collection: Collection, request: UploadRequest) -> HttpResponse:
         require_scope(router.current_event.raw_event, "delete")
     editor = editor_of(collection, router.lambda_context)
     plan = plan_uploads(editor, request, runtime.store().presigned_put, datetime.now(UTC))
-    return change_response(
-        collection,
-        plan.change_token,
-        uploads=[upload.model_dump() for upload in plan.uploads],
-        generation=plan.generation and plan.generation.model_dump(mode="json"),
-    )
+    fields = plan.model_dump(mode="json", include={"uploads", "generation"})
+    return change_response(collection, plan.change_token, **fields)
