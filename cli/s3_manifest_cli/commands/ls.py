@@ -34,7 +34,9 @@ def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
         if isinstance(entry, UnreadableCollection):
             printer.write(f"{entry.kind}/{entry.id}  unreadable: {entry.problem}", "red")
         else:
-            printer.write(_line(entry))
+            totals = f"{number(entry.total_files, 'file')}  {size(entry.total_size_bytes)}"
+            incomplete = "" if entry.complete else "  (incomplete)"
+            printer.write(f"{entry.kind}/{entry.id}  {totals}  revision {entry.revision}{incomplete}")
     readable = [entry for entry in collections if isinstance(entry, CollectionTotals)]
     unreadable = len(collections) - len(readable)
     not_read = f", {unreadable:,} unreadable" if unreadable else ""
@@ -45,9 +47,3 @@ def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     )
     printer.document([entry.model_dump() for entry in collections])
     sys.exit(FAILED if unreadable else 0)
-
-
-def _line(entry: CollectionTotals) -> str:
-    totals = f"{number(entry.total_files, 'file')}  {size(entry.total_size_bytes)}"
-    incomplete = "" if entry.complete else "  (incomplete)"
-    return f"{entry.kind}/{entry.id}  {totals}  revision {entry.revision}{incomplete}"

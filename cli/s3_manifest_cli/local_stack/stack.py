@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ssl import SSLContext
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -167,7 +166,7 @@ def _step(doing: str) -> Iterator[None]:
 @contextmanager
 def local_stack(port: int = 0) -> Iterator[Stack]:
     """Deploys the template on this machine and removes everything when the block ends, also on SIGTERM."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not layer_is_built():
         with _step("Installing the dependencies of the functions (once)"):
             layer_zip()
@@ -176,7 +175,3 @@ def local_stack(port: int = 0) -> Iterator[Stack]:
         with _step("Deploying template.yaml through CloudFormation"):
             stack = deploy(platform, STACK, {"BucketName": BUCKET})
         yield stack
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signal.SIGTERM)

@@ -9,9 +9,8 @@ from s3_manifest.manifest.model import Timestamp, timestamp
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MILLISECONDS_FROM = 10_000_000_000
-_GOOD = {"good": True, "approved": True, "keep": True, "true": True, "yes": True}
-_BAD = {"bad": False, "rejected": False, "discard": False, "false": False, "no": False}
-_VERDICTS = _GOOD | _BAD
+_VERDICTS = dict.fromkeys(("good", "approved", "keep", "true", "yes"), True)
+_VERDICTS |= dict.fromkeys(("bad", "rejected", "discard", "false", "no"), False)
 
 Value = TypeVar("Value")
 
