@@ -29,7 +29,7 @@ HAS_DESCRIPTORS = (
 """Whether this OS opens files relative to a folder's descriptor."""
 
 
-class Folder:
+class Folder(AbstractContextManager["Folder"]):
     """An open folder. Names are single path components; no method follows a link; all raise ``OSError``.
 
     A context manager that closes it. Threads may share one.
@@ -106,9 +106,6 @@ class Folder:
 
     def close(self) -> None:
         os.close(self.fd)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import file_digest, md5
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from s3_manifest_cli.client.local.scan import FileStat, LocalFile, Problem, walk
 from s3_manifest_cli.client.local.state_files import stable_name
@@ -58,7 +58,7 @@ def md5_of(file: BinaryIO) -> str:
     return file_digest(file, partial(md5, usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]  # it has readinto
 
 
-class DigestCache:
+class DigestCache(contextlib.AbstractContextManager["DigestCache"]):
     """MD5s and match results of the files below one folder.
 
     It is empty, and stores nothing, where its database cannot be opened (a read-only home).
@@ -70,9 +70,6 @@ class DigestCache:
         with contextlib.suppress(OSError, sqlite3.Error):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._database = _open_database(folder / f"digests-{stable_name(root.resolve())}.sqlite")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._database:

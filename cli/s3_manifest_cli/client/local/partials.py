@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable
 from types import EllipsisType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from s3_manifest_cli.client.local.disk import disk_errors
 from s3_manifest_cli.client.local.folders import Folder
@@ -43,7 +43,7 @@ def identity_at(folder: Folder, name: str) -> Identity | None:
     return identity_from_stat(status)
 
 
-class Partial:
+class Partial(contextlib.AbstractContextManager["Partial"]):
     """The bytes of one file, under a separate name in the working folder.
 
     ``fd`` is open for reading and writing at any offset (``os.pwrite``), from several threads. ``resumed``: it has
@@ -135,9 +135,6 @@ class Partial:
             os.close(self.fd)
             if self._record is not None:
                 os.close(self._record)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
