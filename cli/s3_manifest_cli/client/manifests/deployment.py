@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import boto3
 from botocore.exceptions import BotoCoreError, NoRegionError
@@ -140,13 +140,9 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
         options.get("manifest_root") or settings.get("ManifestRoot"),
     )
     cache = options.get("cache") or state_files.state_folder()
-    shared_options = {
-        "--collections": options.get("collections"),
-        "--manifest-root": options.get("manifest_root"),
-        "--endpoint-url": endpoint,
-        "--profile": options.get("profile"),
-        "--region": options.get("region"),
-    }
+    given: Mapping[str, Any] = {**options, "endpoint_url": endpoint}
+    shared = ("collections", "manifest_root", "endpoint_url", "profile", "region")
+    shared_options = {f"--{name.replace('_', '-')}": given.get(name) for name in shared}
     if bucket:
         queue_url = (
             options.get("sweep_queue_url") or settings.get("SweepQueueUrl") or env("S3_MANIFEST_SWEEP_QUEUE_URL")

@@ -15,7 +15,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, iter_listings
+from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, iter_objects
 from s3_manifest_cli.client.access.s3_errors import ExplainingStore
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import translated_errors
@@ -153,11 +153,9 @@ class _Auditor(NamedTuple):
     progress: Callable[[int], None]
 
     def list_names(self) -> set[str]:
-        names: set[str] = set()
-        for listing in iter_listings(self.store, self.collection.prefix):
-            keys = [listed.key for listed in listing.objects if not is_folder(listed)]
-            names |= set(map(self.collection.filename, self.collections.own_keys(self.collection, keys)))
-        return names
+        objects = iter_objects(self.store, self.collection.prefix)
+        keys = [listed.key for listed in objects if not is_folder(listed)]
+        return set(map(self.collection.filename, self.collections.own_keys(self.collection, keys)))
 
     def observe(self, names: Sequence[str]) -> dict[str, _Observation]:
         return dict(zip(names, self._in_batches(self._head, names, _HEAD_BATCH), strict=True))
