@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
-from itertools import chain, repeat
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -66,13 +65,13 @@ def write_croissant(
     revision as a major version, since a revision may replace and remove files.
     https://docs.mlcommons.org/croissant/docs/croissant-spec.html
     """
-    record_separators, file_separators = _separators(), _separators()
     with SpooledTemporaryFile(_IN_MEMORY) as records:
 
         def file_object(entry: Entry) -> bytes:
             body = to_json(_file_object(entry))
-            records.write(next(record_separators) + to_json(_record(entry)))
-            return next(file_separators) + body
+            separator = b",\n" if records.tell() else b"\n"
+            records.write(separator + to_json(_record(entry)))
+            return separator + body
 
         dataset = to_json(_dataset(facts, license, creator, url))
         out.write(dataset.removesuffix(b"}") + b',"distribution":[')
@@ -85,10 +84,6 @@ def write_croissant(
             out.write(b"]}")
         out.write(b"]}\n")
     return exported._replace(problems=(*_missing(facts, license=license, creator=creator), *exported.problems))
-
-
-def _separators() -> Iterator[bytes]:
-    return chain((b"\n",), repeat(b",\n"))
 
 
 def _dataset(facts: Facts, license_url: str | None, creator: str | None, url: str | None) -> dict[str, Any]:
