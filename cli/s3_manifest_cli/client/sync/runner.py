@@ -20,7 +20,6 @@ from s3_manifest_cli.client.local.reading import FileChanged, caption_prompt, op
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
-from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
@@ -66,11 +65,10 @@ class Runner:
     def __enter__(self) -> Self:
         """Raises ``Refused`` if another run works in the folder; ``Unavailable``."""
         plan, deployment = self.plan, self.deployment
-        cancellation = self.options.cancellation or Cancellation()
         self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
         with ExitStack() as stack:
             self.objects = stack.enter_context(
-                Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=cancellation)
+                Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=self.options.cancellation)
             )
             if plan.select("download", "delete_local"):
                 self.destination = stack.enter_context(Destination(Path(plan.folder)))
