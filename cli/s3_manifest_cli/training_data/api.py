@@ -54,15 +54,18 @@ class LocalImage(NamedTuple):
             return md5_of(file)
 
     def describe(self) -> ImageUpload:
-        """Its description for an upload request. Raises ``OSError``, ``ValidationError``."""
-        return ImageUpload(
-            filename=self.name,
-            size=self.path.stat().st_size,
-            md5=self.md5(),
-            prompt=self.prompt,
-            generated_at=self.generated_at,
-            local_path=str(self.path),
-        )
+        """Its description for an upload request. Raises ``OSError``, ``Invalid``."""
+        try:
+            return ImageUpload(
+                filename=self.name,
+                size=self.path.stat().st_size,
+                md5=self.md5(),
+                prompt=self.prompt,
+                generated_at=self.generated_at,
+                local_path=str(self.path),
+            )
+        except ValidationError as error:
+            raise Invalid(f"{self.name}.{first_problem(error)}") from error
 
 
 class UploadResult(Frozen):

@@ -83,6 +83,24 @@ def test_a_generation_with_such_a_value_is_not_declared(api, account, tmp_path, 
     assert untouched(account)
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"prompt": "x" * 20_001}, "prompt"),
+        ({"prompt": "\ud83e"}, "prompt"),
+        ({"generated_at": "yesterday"}, "generated_at"),
+        ({"filename": "a//b.png"}, "filename"),
+    ],
+)
+def test_an_upload_with_an_invalid_field_is_invalid_and_uploads_nothing(api, account, tmp_path, fields, field):
+    valid, image = tmp_path / "b.png", tmp_path / "c.png"
+    for path in (valid, image):
+        path.write_bytes(b"bytes")
+    with pytest.raises(Invalid, match=field):
+        api.upload_training_images(ACTOR, [LocalImage(valid), LocalImage(image, **fields)])
+    assert untouched(account)
+
+
 def test_usable_values_are_applied(api, account):
     api.update_training_image(ACTOR, "a.png", prompt="größe 🦉", labels=["x"])
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == {
