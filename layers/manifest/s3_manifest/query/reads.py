@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal, NamedTuple, TypeVar
 
 from s3_manifest.manifest import layout
@@ -168,8 +169,19 @@ def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[lis
     too large for any answer is truncated, so that there is always progress.
     """
     room = MAX_ANSWER_BYTES - escaped_size(_page_json(revision, query, [], None)) - _CURSOR_BYTES
-    filter_, limit, reader = query.filter, query.limit, _SlotReader(revision)
-    slots = reader.slots
+    filter_, limit, slots = query.filter, query.limit, revision.base.slots()
+
+    @cache
+    def read(index: int) -> Run:
+        (run,) = revision.read(slots, [index])
+        return run
+
+    def exists(filename: str) -> bool:
+        """Whether there is an entry of that name and, for the name of a caption, whether it is a caption."""
+        # An image and its caption are in the same slot or in adjacent ones.
+        entry = read(layout.slot_index(slots, filename)).find(filename)
+        return entry is not None and (entry.caption is not None or not may_be_caption(filename))
+
     start = max(start, filter_.prefix)
     first = _first_slot(revision, slots, start)
     following = first + PAGES_READ
@@ -178,10 +190,10 @@ def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[lis
         if len(lines) == limit:
             following = index
             break
-        for row in reader.run(index).starting_at(start).rows():
+        for row in read(index).starting_at(start).rows():
             if filter_.ends_before(row.filename):
                 return lines, None
-            if not filter_.matches(row) or not filter_.has_no_partner(row.filename, reader.exists):
+            if not filter_.matches(row) or not filter_.has_no_partner(row.filename, exists):
                 continue
             line = row.line
             if not lines and escaped_size(line) > room:
@@ -197,27 +209,6 @@ def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[lis
 def _page_json(revision: ManifestRevision, query: PageQuery, lines: list[bytes], cursor: str | None) -> bytes:
     """The manifest with a page of a listing. The totals are those of the whole manifest."""
     return json_with_lists(truncate_facts(facts_json(revision.facts)), {query.filter.listing: lines}, cursor=cursor)
-
-
-class _SlotReader:
-    """Reads slots of a manifest for one answer, each once."""
-
-    def __init__(self, revision: ManifestRevision) -> None:
-        self._revision = revision
-        self.slots = revision.base.slots()
-        self._runs: dict[int, Run] = {}
-
-    def run(self, index: int) -> Run:
-        """The entries of a slot, as they were."""
-        if index not in self._runs:
-            (self._runs[index],) = self._revision.read(self.slots, [index])
-        return self._runs[index]
-
-    def exists(self, filename: str) -> bool:
-        """Whether there is an entry of that name and, for the name of a caption, whether it is a caption."""
-        # An image and its caption are in the same slot or in adjacent ones.
-        entry = self.run(layout.slot_index(self.slots, filename)).find(filename)
-        return entry is not None and (entry.caption is not None or not may_be_caption(filename))
 
 
 def _first_slot(revision: ManifestRevision, slots: Sequence[Slot], start: str) -> int:
