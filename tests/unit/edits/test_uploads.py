@@ -35,7 +35,7 @@ def image(filename="a.png", **more):
     ],
 )
 def test_a_name_of_an_image_or_a_caption_is_accepted(filename):
-    assert list(invalid_filenames(COLLECTIONS, STYLE, [filename])) == []
+    assert invalid_filenames(COLLECTIONS, STYLE, [filename]) == {}
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_a_name_of_an_image_or_a_caption_is_accepted(filename):
     ],
 )
 def test_another_name_is_refused_with_the_reason(filename, reason):
-    (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename])
-    assert invalid.position == 1
-    assert reason in invalid.reason
+    ((position, stated),) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename]).items()
+    assert position == 1
+    assert reason in stated
 
 
 def test_a_name_is_accepted_one_time():
-    (invalid,) = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
-    assert (invalid.position, invalid.reason) == (2, "it repeats images.0.filename")
+    invalid = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
+    assert invalid == {2: "it repeats images.0.filename"}
 
 
 def test_a_name_of_a_nested_collection_is_that_ones():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
-    (invalid,) = invalid_filenames(nested, nested.lookup("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
-    assert (invalid.position, invalid.reason) == (1, "it belongs to another collection")
+    invalid = invalid_filenames(nested, nested.lookup("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
+    assert invalid == {1: "it belongs to another collection"}
 
 
 @pytest.mark.parametrize("md5", [MD5, MD5.upper(), MD5_BASE64, f" {MD5} "])
@@ -212,4 +212,7 @@ def test_the_longest_names_of_a_generation_leave_room_enough():
 
 def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
     invalid = invalid_filenames(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
-    assert [(name.position, "a file and a folder" in name.reason) for name in invalid] == [(0, True), (2, True)]
+    assert [(position, "a file and a folder" in reason) for position, reason in invalid.items()] == [
+        (0, True),
+        (2, True),
+    ]

@@ -55,9 +55,9 @@ def plan_uploads(editor: CollectionEditor, request: UploadRequest, presign: Pres
     check_id(collection)
     filenames = [image.filename for image in request.images]
     keys = [collection.prefix + filename for filename in filenames]
-    if invalid := list(invalid_filenames(editor.collections, collection, filenames)):
-        reasons = "; ".join(f"images.{position}.filename: {reason}" for position, reason in invalid[:10])
-        raise BadParameter(f"images.{invalid[0].position}.filename", reasons)
+    if invalid := invalid_filenames(editor.collections, collection, filenames):
+        reasons = [f"images.{position}.filename: {reason}" for position, reason in invalid.items()]
+        raise BadParameter(f"images.{min(invalid)}.filename", "; ".join(reasons[:10]))
     edit, generation = _declare(editor, request, timestamp(now))
     headers = [image_headers(image, generation, overwrite=request.overwrite) for image in request.images]
     updates = _updates(read_descriptions(editor.sidecars, filenames), request.images, headers)

@@ -2,7 +2,7 @@
 
 import base64
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, StrictInt, StrictStr
@@ -114,13 +114,6 @@ class UploadRequest(Frozen):
     expires_in: StrictInt = Field(default=3600, ge=1, le=43_200, description="Seconds for which the URLs are valid")
 
 
-class InvalidFilename(NamedTuple):
-    """A filename that cannot be uploaded: its position among the images, from 0, and why."""
-
-    position: int
-    reason: str
-
-
 class Headers(NamedTuple):
     """The headers of a PUT, and the fields that did not fit and go into a sidecar."""
 
@@ -137,22 +130,20 @@ def check_id(collection: Collection) -> None:
         raise BadParameter("id", f"{name}: it {_NO_CONTROLS}")
 
 
-def invalid_filenames(
-    collections: Collections, collection: Collection, filenames: Sequence[str]
-) -> Iterator[InvalidFilename]:
-    """The filenames that no file of the collection can have, or that the request repeats."""
+def invalid_filenames(collections: Collections, collection: Collection, filenames: Sequence[str]) -> dict[int, str]:
+    """Why a filename is one that no file of the collection can have, or is repeated; by its position, from 0."""
+    invalid: dict[int, str] = {}
     first: dict[str, int] = {}
     blocked = path_conflicts(filenames)
     for position, filename in enumerate(filenames):
         if reason := _problem_with(collections, collection, filename):
-            yield InvalidFilename(position, reason)
-        elif filename in blocked:
-            yield InvalidFilename(
-                position, f"it and {blocked[filename]!r} cannot both exist: one name would be a file and a folder"
-            )
+            invalid[position] = reason
+        elif other := blocked.get(filename):
+            invalid[position] = f"it and {other!r} cannot both exist: one name would be a file and a folder"
         elif filename in first:
-            yield InvalidFilename(position, f"it repeats images.{first[filename]}.filename")
+            invalid[position] = f"it repeats images.{first[filename]}.filename"
         first.setdefault(filename, position)
+    return invalid
 
 
 def _has_controls(text: str) -> bool:
