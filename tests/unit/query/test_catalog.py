@@ -5,6 +5,7 @@ from unit.values import COLLECTIONS, NOON, file_observation, head_of, sidecar_ob
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.query.catalog import Position, read_catalog
+from s3_manifest.query.cursors import encode_cursor
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 
@@ -88,13 +89,13 @@ def test_more_collections_than_one_listing_returns_are_all_listed(limit):
 
 def test_continuing_after_a_deleted_collection_misses_no_other():
     store = with_manifests(COLLECTIONS, ("style", "a"), ("style", "c"))
-    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, Position(kind="style", id="b"))
+    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="style", id="b")))
     assert [row["style_id"] for row in rows] == ["c"]
 
 
 def test_going_on_after_a_kind_that_is_no_longer_configured_misses_no_other():
     store = with_manifests(COLLECTIONS, ("actor", "1"), ("style", "1"))
-    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, Position(kind="brush", id="1"))
+    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="brush", id="1")))
     assert [row["kind"] for row in rows] == ["style"]
 
 

@@ -55,12 +55,12 @@ class S3Manifests:
         self._connection = connection
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
-        after = None
+        cursor = None
         while True:
             with translated_errors():
-                page = catalog.read_catalog(self._store, self._collections, parallel_map, _CATALOG_PAGE, after)
+                page = catalog.read_catalog(self._store, self._collections, parallel_map, _CATALOG_PAGE, cursor)
             yield from map(totals_of, page.collections)
-            if (after := page.next_position) is None:
+            if not (cursor := page.cursor):
                 return
 
     def actor(self, name: str) -> Collection:

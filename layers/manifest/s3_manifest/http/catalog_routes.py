@@ -16,8 +16,8 @@ from s3_manifest.http.openapi import responses
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.query import stats
-from s3_manifest.query.catalog import Position, read_catalog
-from s3_manifest.query.cursors import BadParameter, decode_cursor, encode_cursor
+from s3_manifest.query.catalog import read_catalog
+from s3_manifest.query.cursors import BadParameter
 from s3_manifest.query.history import History
 from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, Growth, Size, Stats, UnreadableCollection
@@ -42,10 +42,7 @@ def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
 
     A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy.
     """
-    after = decode_cursor(cursor, Position) if cursor else None
-    page = read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, after)
-    following = encode_cursor(page.next_position) if page.next_position else None
-    return json_response({"collections": page.collections, "cursor": following})
+    return json_response(read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, cursor)._asdict())
 
 
 @router.get(
@@ -67,15 +64,14 @@ def get_stats(
     collections = _of_kind(runtime.collections(), kind)
     if collection_id is not None:
         return json_response(to_json(_collection_stats(_collection(collections, kind, collection_id), top, days)))
-    after = decode_cursor(cursor, Position) if cursor else None
-    page = read_catalog(runtime.store(), collections, parallel_map, limit, after, _ROWS_BYTES)
+    page = read_catalog(runtime.store(), collections, parallel_map, limit, cursor, _ROWS_BYTES)
     rows = [stats.totals_of(row) for row in page.collections]
     totals = [row for row in rows if isinstance(row, CollectionTotals)]
     known = [collection for row in totals if (collection := collections.lookup(row.kind, row.id))]
     unreadable = [row for row in rows if isinstance(row, UnreadableCollection)]
     answer = stats.summarize(totals, _growth(known, days), top, unreadable=unreadable)
-    following = encode_cursor(page.next_position) if page.next_position else None
-    return json_response(to_json(answer.model_copy(update={"partial": bool(cursor or following), "cursor": following})))
+    is_partial = bool(cursor or page.cursor)
+    return json_response(to_json(answer.model_copy(update={"partial": is_partial, "cursor": page.cursor})))
 
 
 def _of_kind(collections: Collections, kind: str | None) -> Collections:

@@ -10,6 +10,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.model import Frozen, Head, Summary, UnreadableManifest
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.storage import heads
 from s3_manifest.storage.store import Archived, ParallelMap, Present, Store
 
@@ -25,10 +26,10 @@ class Position(Frozen):
 
 
 class CatalogPage(NamedTuple):
-    """Collections as JSON objects, and the position that the next page continues from; None after the last."""
+    """Collections as JSON objects, and the cursor of the next page; None after the last."""
 
     collections: list[dict[str, Any]]
-    next_position: Position | None
+    cursor: str | None
 
 
 def read_catalog(
@@ -36,16 +37,16 @@ def read_catalog(
     collections: Collections,
     parallel_map: ParallelMap,
     limit: int,
-    after: Position | None,
+    cursor: str | None,
     room: int = MAX_ANSWER_BYTES,
 ) -> CatalogPage:
-    """At most ``limit`` collections after ``after``, by kind and, within a kind, in S3's order of their prefixes.
+    """At most ``limit`` collections from ``cursor`` on, by kind and, within a kind, in S3's order of their prefixes.
 
     Fewer where they would need more than ``room`` bytes of an answer. Lists the folders below the manifest root (one
     request for each hundred), HEADs each head, and reads those whose summary is not proven. Data is not read.
     """
+    after = last = decode_cursor(cursor, Position) if cursor else None
     rows: list[dict[str, Any]] = []
-    position: Position | None = None
     for pattern in sorted(collections.patterns):
         if after and pattern.kind < after.kind:
             continue
@@ -62,9 +63,9 @@ def read_catalog(
                     continue
                 room -= escaped_size(json_bytes(row)) + 1
                 if len(rows) == limit or (rows and room < 0):
-                    return CatalogPage(rows, position)
+                    return CatalogPage(rows, encode_cursor(last) if last else None)
                 rows.append(row)
-                position = Position(kind=collection.kind, id=collection.id)
+                last = Position(kind=collection.kind, id=collection.id)
             start = folders[-1] if folders else start
     return CatalogPage(rows, None)
 
