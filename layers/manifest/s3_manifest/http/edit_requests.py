@@ -16,11 +16,9 @@ from s3_manifest.manifest.collections import MAX_KEY_BYTES, Collection
 from s3_manifest.manifest.model import Frozen
 from s3_manifest.query.change_token import ChangeToken, revision_reflecting
 from s3_manifest.query.cursors import BadParameter, encode_cursor
+from s3_manifest.query.waiting import MAX_WAIT_SECONDS
 from s3_manifest.sidecars.formats import MAX_TITLE
 from s3_manifest.storage.snapshot import Snapshot
-
-WAIT_SECONDS = 20
-"""How long a GET of the ``manifest`` in a response waits for the change."""
 
 MAX_FILES = 1000
 """The limit of one PATCH: every file is looked up in S3 before any is edited."""
@@ -134,7 +132,7 @@ def change_response(collection: Collection, token: ChangeToken | None, **fields:
     snapshot = Snapshot(runtime.store(), parallel_map, collection)
     revision = revision_reflecting(snapshot, token) if token else None
     cursor = encode_cursor(token) if token else None
-    manifest = path_of(collection, {"reflects": cursor, "wait": WAIT_SECONDS} if cursor else {})
+    manifest = path_of(collection, {"reflects": cursor, "wait": MAX_WAIT_SECONDS} if cursor else {})
     reflection = {"revision": revision, "reflected": revision is not None, "reflects": cursor, "manifest": manifest}
     return json_response(fields | reflection)
 
