@@ -149,8 +149,8 @@ def summarize(
         for kind in sorted({totals.kind for totals in collections})
     }
     return Stats(
-        **_sums(collections),
-        kinds=tuple(KindTotals(kind=kind, **_sums(members)) for kind, members in by_kind.items()),
+        **_totals(collections),
+        kinds=tuple(KindTotals(kind=kind, **_totals(members)) for kind, members in by_kind.items()),
         collections=tuple(collections),
         unreadable=tuple(unreadable),
         largest=tuple(nlargest(top, collections, key=attrgetter("total_size_bytes"))),
@@ -174,7 +174,7 @@ def last_days(now: Timestamp, days: int) -> list[tuple[str, Timestamp]]:
 def daily_growth(days: Sequence[str], sizes: Sequence[Sequence[Size | None]]) -> list[GrowthPoint]:
     """What was stored on each of these days, from each collection's sizes on these days (None: unknown)."""
     return [
-        GrowthPoint(day=day, **_sums([size for by_day in sizes if (size := by_day[index]) is not None]))
+        GrowthPoint(day=day, **_totals([size for by_day in sizes if (size := by_day[index]) is not None]))
         for index, day in enumerate(days)
     ]
 
@@ -229,7 +229,7 @@ def _size(facts: Facts) -> Size:
     return Size(facts.total_files, facts.total_size_bytes)
 
 
-def _sums(members: Sequence[CollectionTotals | Size]) -> dict[str, int]:
+def _totals(members: Sequence[CollectionTotals | Size]) -> dict[str, int]:
     return {
         "total_collections": len(members),
         "total_files": sum(member.total_files for member in members),
