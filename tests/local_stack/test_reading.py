@@ -37,7 +37,7 @@ def test_a_style_is_listed_verified_and_repaired(run, stack, s3, style, manifest
     for filename, body in {"a.png": b"data", "b.png": b"more data"}.items():
         (folder / filename).write_bytes(body)
         s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/{filename}", Body=body)
-    manifest_when(style, lambda manifest: manifest["total_files"] == 2)
+    complete = manifest_when(style, lambda manifest: manifest["total_files"] == 2)
     assert run("info", name)[1]["total_files"] == 2
     assert [code for code, _ in (run("status", folder, name), run("verify", folder, name))] == [0, 0]
     code, found = run("verify", "--remote", name, "--read")
@@ -58,6 +58,6 @@ def test_a_style_is_listed_verified_and_repaired(run, stack, s3, style, manifest
     ]
     code, found = run("history", name)
     assert found["changes"][-1]["removed"][0]["cause"] == "sweep"
-    code, found = run("diff", f"{name}@1", name)
+    code, found = run("diff", f"{name}@{complete['revision']}", name)
     assert (code, found["totals"]["removed"]) == (1, 1)
     assert run("verify", folder, name)[0] == 1
