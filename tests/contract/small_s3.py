@@ -7,6 +7,7 @@
 - ``not_modified_ignored``: 200 with the body for ``If-None-Match`` of the ETag that it has.
 - ``created_by_if_match``: ``If-Match`` creates the object where there is none.
 - ``unsupported``: 501 for every conditional write.
+- ``errors_without_body``: no refusal names an error code.
 - ``other_etags``: a PUT answers with another ETag than every read.
 - ``parts_ignored``: every upload in parts is stored.
 - ``racing``: between looking at a condition and writing others have their turn, as with moto.
@@ -32,6 +33,7 @@ Fault = Literal[
     "not_modified_ignored",
     "created_by_if_match",
     "unsupported",
+    "errors_without_body",
     "other_etags",
     "parts_ignored",
     "racing",
@@ -226,7 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, code: str = "") -> None:
         code = code or {404: "NoSuchKey", 412: "PreconditionFailed"}.get(status, "NotImplemented")
-        self._send(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self._send(status, b"" if "errors_without_body" in self.owner.faults else body)
 
     def _send(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)

@@ -57,6 +57,15 @@ def test_a_server_that_breaks_conditions_is_an_error(fault, check, text):
     assert all("another S3 server" in finding.mend for finding in errors)
 
 
+def test_a_server_that_does_not_support_conditions_is_an_error_though_it_names_no_code():
+    errors = [finding for finding in probed("unsupported", "errors_without_body") if finding.severity == "error"]
+    assert [(finding.check, "does not support them" in finding.found) for finding in errors] == [
+        (WRITES, True),
+        (PARTS, True),
+        (DELETES, True),
+    ]
+
+
 @pytest.mark.parametrize("fault", ["deletes_ignored", "not_modified_ignored"])
 def test_checks_that_pass_are_reported_beside_errors(fault):
     assert WRITES in [finding.check for finding in probed(fault) if finding.severity == "ok"]

@@ -73,9 +73,10 @@ def send(call: Callable[..., Any], *, absent: Container[str] = (), **parameters:
         if fault.code in absent or str(fault.status) in absent:
             return None
         message, remedy, is_general = explain(fault)
+        code = fault.code or str(fault.status or "")
         if not is_general:
-            message, remedy = str(error), _remedy(call, fault.code or str(fault.status))
-        raise Unavailable(message, remedy=remedy, code=fault.code) from error
+            message, remedy = str(error), _remedy(call, code)
+        raise Unavailable(message, remedy=remedy, code=code) from error
 
 
 def _remedy(call: Callable[..., Any], code: str) -> str:
