@@ -45,7 +45,7 @@ def test_an_unknown_actor_is_swept_and_returned(stack, s3, silenced, actor, path
     assert stack.get("/api/s3/manifest", {"actorId": actor}).body["total_files"] == 2
 
 
-def test_a_longer_sweep_is_202_and_available_later_at_the_location(stack, s3, silenced, no_sweeps, eventually):
+def test_a_longer_sweep_returns_202_and_the_manifest_is_available_later(stack, s3, silenced, no_sweeps, eventually):
     with silenced:
         put(stack, s3, "0103_large", *(f"{number:04}.png" for number in range(30)))
     with no_sweeps:

@@ -50,7 +50,7 @@ def test_only_the_named_file_is_deleted(stack, s3, style, names_in, pair):
 
 
 @pytest.mark.parametrize("odd", ["we b+1%", "50%25", "a?b#c", "größe 🎨,;&=", "e\u0301%2F"])
-def test_the_clients_reach_every_id_and_filename(stack, s3, api, names_in, eventually, odd):
+def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_in, eventually, odd):
     number = next(NUMBERS)
     style, actor = f"{odd} {number}", f"{400 + number:04}_{odd}"
     manifests, training = HttpManifests(api, COLLECTIONS), HttpService(api)

@@ -31,7 +31,7 @@ def received(stack) -> Callable[[], list[dict[str, Any]]]:
     return received
 
 
-def test_each_revision_reaches_a_rule_that_asks_for_its_kind(stack, s3, style, manifest_when, received, eventually):
+def test_each_revision_reaches_a_rule_that_matches_its_kind(stack, s3, style, manifest_when, received, eventually):
     style = f"announced größe 🎨 {style}"
     key = f"styles/{style}/image.png"
     s3.put_object(Bucket=stack.bucket, Key="system_actors/training_data/announced/a.png", Body=b"of another kind")

@@ -75,7 +75,7 @@ def test_two_people_share_a_style(call, stack, s3, style, tmp_path):
     call("status", mine, collection)
 
 
-def test_a_push_without_events_reports_that_the_manifest_does_not_show_it(call, stack, style, tmp_path, silenced):
+def test_a_push_without_events_fails_and_suggests_doctor(call, stack, style, tmp_path, silenced):
     (tmp_path / "a.png").write_bytes(b"x")
     with silenced:
         answer = call(

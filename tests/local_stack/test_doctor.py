@@ -90,7 +90,7 @@ def refused(**_: Any) -> tuple[Any, dict[str, Any]]:
     return SimpleNamespace(status_code=403), error
 
 
-def test_a_denied_request_is_not_checked_and_the_other_checks_are_made(stack, s3):
+def test_a_denied_request_is_reported_as_not_checked_and_the_other_checks_run(stack, s3):
     session = new_session()
     for operation in ("iam.SimulatePrincipalPolicy", "s3.GetBucketLifecycleConfiguration", "s3.ListObjectVersions"):
         session.events.register(f"before-call.{operation}", refused)
@@ -140,7 +140,7 @@ def configuration(s3: Any, bucket: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_lost_subscription_is_reported_with_its_drift_and_fixed_beside_anothers(broken, s3, eventually):
+def test_doctor_reports_and_fixes_a_lost_subscription_and_keeps_other_notifications(broken, s3, eventually):
     bucket = broken.bucket
     for name in ("kept.png", "deleted.png"):
         s3.put_object(Bucket=bucket, Key=f"styles/1/{name}", Body=b"bytes")
@@ -202,7 +202,7 @@ def test_a_lost_subscription_is_reported_with_its_drift_and_fixed_beside_another
 
 
 @pytest.mark.slow
-def test_a_stack_with_eventbridge_is_examined_and_fixed(stack, s3):
+def test_doctor_examines_and_fixes_a_stack_with_eventbridge(stack, s3):
     name = "bridged"
     bridged = deploy(stack.platform, name, {"BucketName": "doctors-bridge", "EventSource": "EventBridge"})
     assert problems(examine(bridged, name)) == {}
@@ -224,7 +224,7 @@ def test_a_stack_with_eventbridge_is_examined_and_fixed(stack, s3):
 
 
 @pytest.mark.slow
-def test_a_topic_that_forwards_to_the_queue_counts_if_the_queue_policy_allows_it(broken, resources, s3):
+def test_doctor_accepts_a_topic_that_forwards_to_the_queue_if_its_policy_allows_that(broken, resources, s3):
     bucket, sqs, sns = broken.bucket, broken.platform.client("sqs"), broken.platform.client("sns")
     usual = configuration(s3, bucket)
     topic = sns.create_topic(Name="fan-out")["TopicArn"]
@@ -273,7 +273,7 @@ def test_a_round_trip_that_times_out_is_an_error_and_its_object_is_removed(broke
 
 
 @pytest.mark.slow
-def test_everything_else_that_is_broken_is_reported(broken, resources, s3):
+def test_doctor_reports_each_broken_resource_with_a_remedy(broken, resources, s3):
     client, bucket = broken.platform.client, broken.bucket
     root_rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [root_rule]})

@@ -56,7 +56,7 @@ def transcript():
         yield command, [line.removeprefix("  ") for line in printed]
 
 
-def test_the_commands_of_the_client_page_print_what_it_shows(shell, stack):
+def test_the_commands_of_the_client_page_print_the_documented_output(shell, stack):
     pictures = shell.folder / "pictures"
     pictures.mkdir()
     for number, (filename, prompt) in enumerate(PROMPTS.items()):

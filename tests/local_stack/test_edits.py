@@ -48,7 +48,7 @@ def test_a_file_is_described_hidden_shown_again_and_deleted(stack, s3, style, ma
     assert stack.send("DELETE", file, query={"delete_from_s3": "true"}).status == 404
 
 
-def test_an_upload_with_a_presigned_url_is_in_the_manifest_as_announced(stack, style, manifest_when):
+def test_a_presigned_upload_appears_in_the_manifest_with_the_announced_fields(stack, style, manifest_when):
     bodies = {"a.png": b"pixels", "deep/ü b+c.png": b"more pixels"}
     images = [
         {"filename": name, "size": len(body), "md5": hashlib.md5(body).hexdigest(), "prompt": f"größe of {name}"}
@@ -84,7 +84,7 @@ def test_the_response_links_to_the_manifest_that_shows_the_change(stack, s3, sty
     assert (manifest.headers["x-manifest-reflected"], manifest.body["files"]) == ("true", [])
 
 
-def test_all_of_a_collection_is_deleted(stack, s3, style, manifest_when):
+def test_a_whole_collection_is_deleted(stack, s3, style, manifest_when):
     for name in ("a.png", "a.txt", "collection.json"):
         put(s3, stack, f"styles/{style}/{name}", b"{}")
     manifest_when(style, lambda m: m["total_files"] == 1)

@@ -45,7 +45,7 @@ COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
 
 
 @pytest.mark.slow
-def test_a_deployment_over_an_existing_bucket_makes_manifests_and_keeps_its_notifications(
+def test_a_deployment_on_an_existing_bucket_creates_manifests_and_keeps_its_notifications(
     stack, s3, others, eventually
 ):
     keys = [f"styles/{id_}/{number:05}.png" for id_, count in COUNTS.items() for number in range(count)]

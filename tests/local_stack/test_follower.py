@@ -89,7 +89,7 @@ def in_bucket(stack: Stack, prefix: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_follower_of_16_writers_has_exactly_what_is_in_the_bucket(stack, style, eventually):
+def test_a_follower_of_16_writers_matches_the_bucket(stack, style, eventually):
     prefix, path = f"styles/{style}/", f"/api/manifests/style/{style.replace(' ', '%20')}"
     follower, done, failures = Follower(stack, path), threading.Event(), []
 

@@ -30,7 +30,7 @@ def run(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["environment", "options", "api"])
-def test_the_command_that_a_pull_suggests_before_anything_exists_can_be_pasted(stack, style, run, tmp_path, way):
+def test_the_command_that_pull_suggests_without_a_manifest_runs_when_pasted(stack, style, run, tmp_path, way):
     endpoint = stack.platform.endpoint
     environment = {
         "environment": {"S3_MANIFEST_STACK": STACK, "AWS_ENDPOINT_URL": endpoint},
@@ -51,7 +51,7 @@ def test_the_command_that_a_pull_suggests_before_anything_exists_can_be_pasted(s
     assert "rescan requested at" in run(words, {}).stdout
 
 
-def test_serve_prints_the_stacks_name_and_a_client_that_reaches_it(stack, style, run, monkeypatch, capsys, tmp_path):
+def test_serve_prints_the_stack_name_and_a_working_client_command(stack, style, run, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(serve, "local_stack", lambda _port: nullcontext(stack))
     monkeypatch.setattr(serve.signal, "pause", _end)
     serve.run_serve(0)

@@ -38,7 +38,7 @@ def guarded_stack() -> Iterator[Stack]:
         yield stack
 
 
-def test_the_functions_do_their_work_with_iam_enforced(guarded_stack, eventually):
+def test_the_functions_work_with_iam_enforced(guarded_stack, eventually):
     s3 = guarded_stack.platform.client("s3")
     for name in ("kept.png", "deleted.png"):
         s3.put_object(Bucket=guarded_stack.bucket, Key=f"styles/1/{name}", Body=b"bytes")
@@ -206,7 +206,7 @@ def test_the_edit_function_may_write_everything_except_manifests():
     assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
 
 
-def test_only_the_bucket_and_its_rules_send_to_the_change_queue_and_only_the_schedule_to_the_sweep_queue():
+def test_the_queue_policy_allows_each_queue_only_its_own_senders():
     found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     statements = [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in found]
     senders = {

@@ -69,7 +69,7 @@ def test_deleting_an_old_version_does_not_remove_the_file(stack, s3, style, mani
     assert manifest["files"][0]["filename"] == "image.png"
 
 
-def test_unusual_filenames_are_exact(stack, s3, style, manifest_when):
+def test_unusual_filenames_are_preserved_exactly(stack, s3, style, manifest_when):
     md5s = {name: put(s3, stack, f"styles/{style}/{name}", name.encode()) for name in ODD_NAMES}
     manifest = manifest_when(style, lambda m: m["total_files"] == len(ODD_NAMES))
     assert {file["filename"]: file["md5_hash"] for file in manifest["files"]} == md5s
@@ -124,7 +124,7 @@ def test_an_unsigned_request_is_refused(stack):
     assert http_get(f"{stack.api_url}/api/manifests", {}).status == 403
 
 
-def test_an_etag_that_is_current_is_answered_with_304(stack, s3, style, manifest_when):
+def test_a_request_with_the_current_etag_returns_304(stack, s3, style, manifest_when):
     put(s3, stack, f"styles/{style}/image.png")
     manifest_when(style, lambda m: m["total_files"] == 1)
     query = {"styleId": style}
@@ -145,7 +145,7 @@ def test_the_catalog_lists_the_collection_with_its_path(stack, s3, style, manife
 
 
 @pytest.mark.parametrize("prefix", ["styles/", "system_actors/training_data/"])
-def test_the_bucket_reports_each_collection_by_its_prefix(stack, s3, prefix):
+def test_the_bucket_sends_notifications_for_each_collection_prefix(stack, s3, prefix):
     configured = s3.get_bucket_notification_configuration(Bucket=stack.bucket)["QueueConfigurations"]
     rules = [item["Filter"]["Key"]["FilterRules"] for item in configured]
     assert [{"Name": "prefix", "Value": prefix}] in rules

@@ -37,18 +37,18 @@ def functions(quiet: Stack):
     }
 
 
-def test_a_stack_without_schedule_and_announcements_has_neither(quiet, functions):
+def test_a_stack_with_schedule_and_announcements_off_has_neither(quiet, functions):
     rules = quiet.platform.client("events").list_rules()["Rules"]
     assert not [rule for rule in rules if QUIET in rule["Name"]]
     writers = [functions[name] for name in ("ReconcileFunction", "SweepFunction")]
     assert [function["Environment"]["Variables"]["EVENT_BUS"] for function in writers] == ["", ""]
 
 
-def test_its_functions_log_at_the_configured_level(functions):
+def test_functions_log_at_the_configured_level(functions):
     assert {function["LoggingConfig"]["ApplicationLogLevel"] for function in functions.values()} == {"WARN"}
 
 
-def test_its_api_has_no_edits_and_documents_only_its_routes(quiet, functions):
+def test_an_api_without_edits_rejects_them_and_documents_only_its_own_routes(quiet, functions):
     assert "EditFunction" not in functions
     document = quiet.get("/api/openapi.json").body
     methods = {(method, path) for path, found in document["paths"].items() for method in found}
@@ -70,7 +70,7 @@ def test_its_api_has_no_edits_and_documents_only_its_routes(quiet, functions):
         ({"Collections": "style=styles/{actor_id}/"}, "kind=prefix/{kind_id}/"),
     ],
 )
-def test_parameters_that_cannot_work_are_rejected_before_anything_is_created(stack, parameters, words):
+def test_invalid_parameters_are_rejected_before_a_stack_is_created(stack, parameters, words):
     cloudformation = stack.platform.client("cloudformation")
     with pytest.raises(cloudformation.exceptions.ClientError, match=re.escape(words)):
         deploy(stack.platform, "refused", parameters)

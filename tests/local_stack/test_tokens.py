@@ -96,7 +96,7 @@ def ask(stack, issuer):
         ("DELETE", FILE, None, {(DELETE,), (EDIT, DELETE)}),
     ],
 )
-def test_a_token_may_do_what_its_scopes_allow(ask, issuer, method, path, body, allowed):
+def test_a_token_allows_only_the_requests_of_its_scopes(ask, issuer, method, path, body, allowed):
     statuses = {scopes: ask(method, path, issuer.token(*scopes), body) for scopes in issuer.clients}
     assert {scopes for scopes, status in statuses.items() if status in {200, 202}} == allowed
     assert {status for scopes, status in statuses.items() if scopes not in allowed} <= {403}

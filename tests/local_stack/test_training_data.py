@@ -136,7 +136,7 @@ def linked(folder):
     return link
 
 
-def test_a_folder_is_synced_with_an_actor_that_has_objects_and_no_events_yet(
+def test_a_sync_uploads_missing_files_to_an_actor_whose_objects_have_no_events_yet(
     api, actor, stack, s3, pictures, eventually
 ):
     s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
@@ -177,7 +177,7 @@ def test_without_a_deployment_the_error_names_the_arguments(monkeypatch):
         get_training_data_api()
 
 
-def test_the_deployment_may_be_named_by_the_environment(api, through, stack, monkeypatch):
+def test_environment_variables_name_the_deployment(api, through, stack, monkeypatch):
     environment = {
         "http": {"S3_MANIFEST_API_URL": stack.api_url},
         "s3": {"S3_MANIFEST_BUCKET": stack.bucket, "S3_MANIFEST_SWEEP_QUEUE_URL": stack.outputs["SweepQueueUrl"]},

@@ -40,7 +40,7 @@ def migrate(tree, *more):
         (["--prefer", "neither"], "neither"),
     ],
 )
-def test_wrong_usage_is_2(tree, more, message):
+def test_wrong_usage_exits_with_2(tree, more, message):
     answer = migrate(tree, *more)
     assert answer.exit_code == 2
     assert message in answer.stderr
@@ -62,7 +62,7 @@ def test_a_plan_is_printed_and_changes_nothing(tree):
         assert bucket.store.list("").objects == ()
 
 
-def test_a_plan_as_json_is_json_and_nothing_else(tree):
+def test_a_plan_with_json_prints_only_json(tree):
     with in_moto():
         answer = migrate(tree, "--plan", "--json")
     document = json.loads(answer.stdout)

@@ -41,7 +41,7 @@ def image(**fields):
         ("data/my_response.json", None),
     ],
 )
-def test_a_legacy_file_is_known_by_its_path(path, format_):
+def test_the_path_determines_the_format_of_a_legacy_file(path, format_):
     assert format_of(path) == format_
 
 
@@ -59,7 +59,7 @@ def test_a_legacy_file_is_known_by_its_path(path, format_):
         ([], []),
     ],
 )
-def test_images_are_listed_in_several_ways(content, filenames):
+def test_images_are_read_from_several_layouts(content, filenames):
     document = of(content)
     assert [record.filename for record in document.records] == filenames
     assert document.problems == ()
@@ -81,7 +81,7 @@ def test_images_are_listed_in_several_ways(content, filenames):
         ({"quality": "good"}, True),
     ],
 )
-def test_good_and_bad_have_many_names(fields, good):
+def test_good_and_bad_are_read_from_several_fields(fields, good):
     assert image(**fields).description.good is good
 
 
@@ -98,7 +98,7 @@ def test_good_and_bad_have_many_names(fields, good):
         ({"md5": 7}, None),
     ],
 )
-def test_other_texts_are_not_an_md5(fields, md5):
+def test_only_a_valid_md5_is_read(fields, md5):
     assert image(**fields).md5 == md5
 
 
@@ -115,11 +115,11 @@ def test_other_texts_are_not_an_md5(fields, md5):
         (None, None),
     ],
 )
-def test_times_have_many_forms(value, moment):
+def test_timestamps_are_read_in_several_formats(value, moment):
     assert image(generated_at=value).description.generated_at == moment
 
 
-def test_an_image_has_all_its_fields():
+def test_every_field_of_an_image_is_read():
     record = image(
         s3_key="k",
         s3_url="u",
@@ -135,7 +135,7 @@ def test_an_image_has_all_its_fields():
     assert (record.description.generation_id, record.description.generation_type) == (3, "replicate_flux_kontext")
 
 
-def test_a_generation_gives_its_images_its_id_type_and_time():
+def test_images_inherit_the_id_type_and_time_of_their_generation():
     when = "2025-10-11T10:00:00.000Z"
     run = {"type": "flux", "generated_at": when, "metadata": {"seed": 1}, "model": "m", "images": ["a.png"]}
     document = of({"generations": [{"generation_id": 7}, run]})
@@ -146,7 +146,7 @@ def test_a_generation_gives_its_images_its_id_type_and_time():
     assert declared.metadata == {"seed": 1, "model": "m"}
 
 
-def test_an_image_may_name_another_generation_than_the_one_it_is_in():
+def test_an_image_with_its_own_generation_id_does_not_inherit_the_generation_type():
     document = of({"generations": [{"id": 1, "type": "flux", "images": [{"file": "a.png", "generation_id": "x"}]}]})
     assert (document.records[0].description.generation_id, document.records[0].description.generation_type) == (
         "x",
@@ -162,7 +162,7 @@ def test_a_record_has_the_time_of_its_manifest_or_else_its_generation():
     assert later.records[0].at == "2025-02-02T00:00:00.000Z"
 
 
-def test_the_response_of_an_api_describes_its_images():
+def test_an_api_response_describes_its_images():
     document = of(
         {
             "id": "r8x",
@@ -210,7 +210,7 @@ def test_a_response_without_outputs_is_empty_and_valid(output):
         (b'{"updated_at": 1e300}', "updated_at: 1e+300 is not a time"),
     ],
 )
-def test_a_problem_names_its_place(body, problem):
+def test_a_problem_names_the_path_of_the_value(body, problem):
     (value,) = decode(ACTOR, body).problems
     assert value.startswith(problem)
 

@@ -43,11 +43,11 @@ def images(*prompts, **more):
         (images("first", "second"), images("other"), "second"),
     ],
 )
-def test_the_later_manifest_wins_and_among_equals_that_of_the_actor(mine, other, counts):
+def test_the_later_manifest_wins_and_the_actors_own_wins_a_tie(mine, other, counts):
     assert prompt({ACTOR: mine, SYNC: other}) == prompt({SYNC: other, ACTOR: mine}) == counts
 
 
-def test_the_later_statement_wins_for_each_field():
+def test_the_later_value_of_each_field_wins():
     mine = {"images": [{"filename": "a.png", "prompt": "mine", "good": False}], "updated_at": EARLY}
     description = legacy_collection({ACTOR: mine, SYNC: images("other", updated_at=LATE)}).images["a.png"].description
     assert (description.prompt, description.good) == ("other", False)
@@ -56,7 +56,7 @@ def test_the_later_statement_wins_for_each_field():
 ANSWER = {"id": "r", "model": "flux", "completed_at": LATE, "input": {"prompt": "asked"}, "output": ["a.png"]}
 
 
-def test_a_response_adds_what_no_manifest_says():
+def test_a_response_adds_fields_that_no_manifest_has():
     documents = {ACTOR: images(None, updated_at=EARLY), f"{FOLDER}/response.json": ANSWER}
     found = legacy_collection(documents, [f"{FOLDER}/a.png"])
     description = found.images["a.png"].description
@@ -69,7 +69,7 @@ def test_a_response_adds_what_no_manifest_says():
     assert [entry.generation_id for entry in found.generations] == ["r"]
 
 
-def test_a_manifest_always_wins_against_a_response():
+def test_a_manifest_takes_precedence_over_a_response():
     run = {"generation_id": 1, "type": "kontext", "generated_at": EARLY, "images": [{"filename": "a.png"}]}
     documents = {ACTOR: {"generations": [run], **images("mine")}, f"{FOLDER}/response.json": ANSWER}
     found = legacy_collection(documents, [f"{FOLDER}/a.png"])
@@ -78,12 +78,12 @@ def test_a_manifest_always_wins_against_a_response():
     assert [entry.generation_id for entry in found.generations] == [1]
 
 
-def test_an_output_that_nobody_saved_is_not_missing():
+def test_an_unsaved_output_is_not_a_missing_image():
     found = legacy_collection({ACTOR: {}, f"{FOLDER}/response.json": ANSWER})
     assert found.images == {}
 
 
-def test_a_response_in_its_own_folder_describes_the_images_in_it():
+def test_a_response_describes_the_images_in_its_folder():
     path = f"{FOLDER}/run 1/a.png"
     found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [path])
     assert (found.images["run 1/a.png"].path, found.images["run 1/a.png"].description.prompt) == (path, "asked")
@@ -100,7 +100,7 @@ def test_a_response_describes_an_image_of_a_manifest_in_any_folder():
     assert (found.images["a.png"].path, found.images["a.png"].description.prompt) == (path, "asked")
 
 
-def test_a_single_output_is_the_only_image_beside_it():
+def test_a_single_output_describes_the_only_image_in_its_folder():
     found = legacy_collection({f"{FOLDER}/run 1/response.json": ANSWER}, [f"{FOLDER}/run 1/portrait.png"])
     assert found.images["run 1/portrait.png"].description.prompt == "asked"
 
@@ -132,12 +132,12 @@ def test_an_unnamed_image_in_the_folder_of_an_actor_is_an_orphan():
     assert [name for name, image in found.images.items() if not image.mentions] == ["deep/b.JPG"]
 
 
-def test_the_base_image_is_no_orphan():
+def test_the_base_image_is_not_an_orphan():
     found = legacy_collection({ACTOR: {"base_image_path": f"{FOLDER}/base.png"}}, [f"{FOLDER}/base.png"])
     assert found.images == {}
 
 
-def test_an_orphan_of_a_style_lies_where_only_that_styles_images_do():
+def test_an_unnamed_image_in_a_folder_of_one_style_is_its_orphan():
     content = {"files": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
     found = legacy_collection({STYLE: content}, ["data/x/a.png", "data/x/b.png", "data/y/c.png"], "16")
     assert list(found.images) == ["a.png", "b.png"]
@@ -148,7 +148,7 @@ def test_an_orphan_of_a_style_lies_where_only_that_styles_images_do():
     assert list(found.images) == ["a.png"]
 
 
-def test_a_second_file_of_the_same_name_is_a_duplicate_and_changes_nothing_of_the_first():
+def test_a_second_file_with_the_same_name_is_a_duplicate_and_the_first_is_kept():
     content = {"images": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
     found = legacy_collection({SYNC: content}, ["data/x/a.png", f"{FOLDER}/a.png"])
     assert found.images["a.png"].path == "data/x/a.png"

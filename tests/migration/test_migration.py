@@ -40,7 +40,7 @@ def statuses(migration):
     return {image.filename: image.status for collection in migration.plan().collections for image in collection.images}
 
 
-def test_a_migration_of_nothing_is_done(migration):
+def test_a_migration_without_images_succeeds(migration):
     migration.file("data/readme.txt")
     assert migration.exit_code() == 0
 
@@ -60,7 +60,7 @@ def test_a_local_only_image_is_uploaded_with_its_fields(migration):
     assert [(entry.generation_id, entry.metadata) for entry in head.generations if entry.declared] == [(7, {"seed": 1})]
 
 
-def test_fields_reach_images_that_are_only_in_s3(migration):
+def test_fields_are_written_for_images_that_are_only_in_s3(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"a")
     image = {"s3_url": f"https://{BUCKET}.s3.amazonaws.com/{PREFIX}a.png", "prompt": "p"}
     migration.file(f"data/actor_manifests/{NAME}_manifest.json", json.dumps({"images": [image]}))
@@ -93,13 +93,13 @@ def test_an_md5_that_s3_does_not_return_is_computed(migration):
     assert statuses(migration) == {"a.png": "synced", "b.png": "out_of_sync"}
 
 
-def test_the_same_size_is_not_the_same_bytes(migration):
+def test_files_of_equal_size_are_compared_by_content(migration):
     actor(migration, "a.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"A.PNG")
     assert statuses(migration) == {"a.png": "out_of_sync"}
 
 
-def test_bytes_in_s3_win_unless_local_ones_are_preferred(migration):
+def test_bytes_in_s3_are_kept_unless_local_ones_are_preferred(migration):
     actor(migration, "a.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
     assert migration.exit_code() == DIFFERENCES
@@ -264,7 +264,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch,
     assert [entry.prompt for entry in files(migration).values()] == [f"prompt of {name}" for name in files(migration)]
 
 
-def test_a_lost_answer_to_an_edit_does_not_matter(migration):
+def test_an_edit_succeeds_after_a_lost_response(migration):
     actor(migration, "a.png")
     put, lost = migration.bucket.put, []
 
@@ -280,7 +280,7 @@ def test_a_lost_answer_to_an_edit_does_not_matter(migration):
     assert lost == [PROMPTS]
 
 
-def test_nothing_is_written_but_images_and_sidecars(migration):
+def test_a_migration_writes_no_manifests(migration):
     actor(migration, "a.png")
     migration.run()
     assert not any(key.startswith(KINDS.root) for key in migration.bucket.written)

@@ -38,16 +38,16 @@ def test_an_actor_is_found_by_its_full_name_or_its_number(ids, id_):
     assert collection_of(document(*ids), KINDS, {NAME, "0043_african_20_female"}).id == id_
 
 
-def test_a_number_of_two_actors_is_ambiguous():
+def test_a_number_shared_by_two_actors_is_ambiguous():
     with pytest.raises(InvalidReference, match="0042 is ambiguous: 0042_a, 0042_b"):
         collection_of(document("0042"), KINDS, {"0042_a", "0042_b"})
 
 
-def test_a_number_of_a_style_is_its_id():
+def test_the_number_of_a_style_is_its_id():
     assert collection_of(document("16", format_=Format.STYLE), KINDS, {"0016_a"}) == STYLE
 
 
-def test_keys_in_s3_decide_the_collection_of_a_manifest():
+def test_s3_keys_determine_the_collection_of_a_manifest():
     assert collection_of(document("0099", key=f"{ACTOR.prefix}a.png"), KINDS, set()) == ACTOR
 
 
@@ -97,7 +97,7 @@ def test_the_filename_comes_from_the_key_the_url_the_name_or_the_path(fields, fi
         {"url": "https://[bad"},
     ],
 )
-def test_names_outside_the_collection_are_refused(fields):
+def test_names_outside_the_collection_are_rejected(fields):
     with pytest.raises(InvalidReference):
         filename_of(ImageRecord(where="", **fields), ACTOR, KINDS)
 
@@ -120,7 +120,7 @@ def test_a_local_path_has_candidates_in_the_tree(path, places):
 
 
 @pytest.mark.parametrize("path", ["../../../etc/passwd", "/x/data/../../etc/passwd", "a\x00", "../.."])
-def test_a_path_that_leads_out_of_the_tree_is_refused(path):
+def test_a_path_outside_the_tree_is_rejected(path):
     with pytest.raises(InvalidReference):
         candidate_paths(path, "data/x")
 
@@ -133,17 +133,17 @@ def test_a_path_that_leads_out_of_the_tree_is_refused(path):
         (None, f"{FOLDER}/a.png"),
     ],
 )
-def test_an_actors_file_is_at_its_path_or_in_its_training_data(path, found):
+def test_a_file_of_an_actor_is_found_at_its_path_or_in_the_training_data_folder(path, found):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
     record = ImageRecord(where="", filename="a.png", path=path)
     assert locate(record, document(NAME), "a.png", ACTOR, files).path == found
 
 
 @pytest.mark.parametrize(("on_disk", "named"), [("a.JPG", "a.jpg"), ("gro\u0308ße.png", "größe.png")])
-def test_a_file_is_found_under_another_case_or_another_form_of_its_accents(on_disk, named):
+def test_a_file_is_found_despite_different_case_or_unicode_normalization(on_disk, named):
     assert Files([on_disk]).find(named) == on_disk
 
 
-def test_of_two_similar_files_only_the_exact_one_is_found():
+def test_files_that_differ_only_in_case_require_the_exact_name():
     files = Files(["A.png", "a.png"])
     assert (files.find("a.png"), files.find("a.PNG")) == ("a.png", None)

@@ -46,7 +46,7 @@ UNNAMED = Image("a.png", "x/a.png")
         (UNNAMED, ONE, OTHER, "out_of_sync"),
     ],
 )
-def test_md5s_decide_the_status(image, local, remote_md5, status):
+def test_md5s_determine_the_status(image, local, remote_md5, status):
     (image_plan,) = planned(image, local, remote_md5).images
     assert image_plan.status == status
 
@@ -63,7 +63,7 @@ def test_md5s_decide_the_status(image, local, remote_md5, status):
         (UNNAMED, None, MigrationOptions(upload_orphans=True), ImageUpload("x/a.png", ONE, None)),
     ],
 )
-def test_local_only_images_are_uploaded_and_others_if_requested(image, remote_md5, options, upload):
+def test_local_only_images_are_uploaded_and_others_on_request(image, remote_md5, options, upload):
     (image_plan,) = planned(image, ONE, remote_md5, options).images
     assert image_plan.upload == upload
 
@@ -78,13 +78,13 @@ def test_local_only_images_are_uploaded_and_others_if_requested(image, remote_md
         (FileDescription(prompt="legacy", good=False, labels=("x",)), S3, None, ()),
     ],
 )
-def test_a_field_that_a_sidecar_already_has_stays(before, options, written, conflicts):
+def test_an_existing_field_of_a_sidecar_is_kept_unless_local_values_are_preferred(before, options, written, conflicts):
     result = planned(named(prompt="legacy", good=False), ONE, ONE, options, description=before)
     assert result.edits.files.get("a.png") == written
     assert result.conflicts == conflicts
 
 
-def test_a_generation_stays_with_its_own_type():
+def test_a_generation_type_is_not_written_for_a_different_generation_id():
     result = planned(
         named(generation_id=1, generation_type="flux"), ONE, ONE, description=FileDescription(generation_id=2)
     )
@@ -94,13 +94,13 @@ def test_a_generation_stays_with_its_own_type():
     )
 
 
-def test_another_local_path_is_not_a_conflict():
+def test_a_different_local_path_is_not_a_conflict():
     result = planned(named(local_path="x/a.png"), ONE, ONE, description=FileDescription(local_path="y/a.png"))
     assert (result.edits.files, result.conflicts) == ({}, ())
 
 
 @pytest.mark.parametrize(("image", "local"), [(named(prompt="p"), None), (UNNAMED, ONE)])
-def test_fields_are_not_written_for_images_that_s3_will_not_have(image, local):
+def test_fields_are_not_written_for_images_that_will_not_be_in_s3(image, local):
     result = planned(image, local)
     assert not result.edits
     assert result.md5s == {}
@@ -115,7 +115,7 @@ def test_fields_are_not_written_for_images_that_s3_will_not_have(image, local):
         ("Newer", LOCAL, "Legacy", "Legacy", ()),
     ],
 )
-def test_an_existing_title_stays(before, options, written, expected, conflicts):
+def test_an_existing_title_is_kept_unless_local_values_are_preferred(before, options, written, expected, conflicts):
     result = plan(
         ACTOR, LegacyCollection(title="Legacy"), {}, RemoteCollection(sidecars=SidecarContent(title=before)), options
     )
@@ -140,7 +140,7 @@ def test_undeclared_generations_are_declared():
     assert result.edits.generations == (entry, two)
 
 
-def test_a_wrong_sync_status_and_another_md5_are_noted():
+def test_a_wrong_sync_status_and_a_different_md5_are_noted():
     mention = MENTION._replace(record=ImageRecord(where="", status="synced", md5=OTHER))
     (image_plan,) = planned(Image("a.png", "x/a.png", FileDescription(), (mention,)), ONE).images
     assert image_plan.note == "called synced in m.json; a legacy file names another MD5"
@@ -149,7 +149,7 @@ def test_a_wrong_sync_status_and_another_md5_are_noted():
 @pytest.mark.parametrize(
     "objects", [{"a.png": RemoteObject("e", "x" * 32)}, {"a.png/b.png/c.png": RemoteObject("e", "x" * 32)}]
 )
-def test_an_image_that_no_copy_could_hold_is_not_uploaded_and_stays_a_difference(objects):
+def test_an_image_whose_name_conflicts_with_a_file_or_folder_is_not_uploaded(objects):
     images = {name: Image(name, name, mentions=named().mentions) for name in ("a.png/b.png", "c.png")}
     result = plan(
         ACTOR, LegacyCollection(images=images), dict.fromkeys(images, "y" * 32), RemoteCollection(objects), S3

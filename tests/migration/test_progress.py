@@ -28,11 +28,11 @@ def test_a_terminal_shows_the_progress_of_a_step(monkeypatch):
     assert "1,234 of 1,234" in shown
 
 
-def test_nothing_is_shown_without_a_terminal(capsys):
+def test_no_progress_is_shown_without_a_terminal(capsys):
     with progress_bar("Computing MD5s", 3) as advance:
         advance(3, 0)
     assert capsys.readouterr().err == ""
 
 
-def test_a_step_with_nothing_to_do_shows_nothing(monkeypatch):
+def test_an_empty_step_shows_no_progress(monkeypatch):
     assert shown_on_a_terminal(monkeypatch, 0) == ""

@@ -50,7 +50,7 @@ def test_a_manifest_that_was_not_completely_migrated_is_retained(migration, imag
     assert (deleted, retained) == ({IMAGE}, {MANIFEST: reason})
 
 
-def test_a_manifest_that_was_overruled_is_retained_and_the_later_one_with_it(migration):
+def test_an_overruled_manifest_and_the_manifest_that_overrules_it_are_retained(migration):
     mine = {"images": [{"filename": "a.png", "prompt": "later"}], "updated_at": "2025-02-02"}
     other = {"images": [{"filename": "a.png", "prompt": "earlier"}], "updated_at": "2025-01-01"}
     deleted, retained = removal(migration, mine, {SYNC: other})
@@ -61,7 +61,7 @@ def test_a_manifest_that_was_overruled_is_retained_and_the_later_one_with_it(mig
     }
 
 
-def test_a_manifest_whose_title_was_overruled_is_retained(migration):
+def test_a_manifest_with_an_overruled_title_is_retained(migration):
     mine, other = (
         {"actor_name": "Late", "updated_at": "2025-02-02"},
         {"actor_name": "Early", "updated_at": "2025-01-01"},
@@ -70,7 +70,7 @@ def test_a_manifest_whose_title_was_overruled_is_retained(migration):
     assert retained[SYNC] == "its title differs from the manifest"
 
 
-def test_an_image_with_other_bytes_than_in_s3_stays_and_so_does_its_manifest(migration):
+def test_an_image_that_differs_from_s3_and_its_manifest_are_retained(migration):
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
     deleted, retained = removal(
         migration, {"images": [{"filename": "a.png", "md5": "0cc175b9c0f1b6a831c399e269772661"}]}
@@ -80,13 +80,13 @@ def test_an_image_with_other_bytes_than_in_s3_stays_and_so_does_its_manifest(mig
     assert retained[MANIFEST] == "a.png: it names another MD5"
 
 
-def test_an_orphan_stays(migration):
+def test_an_orphan_is_retained(migration):
     deleted, retained = removal(migration, {})
     assert deleted == {MANIFEST}
     assert retained == {IMAGE: "orphaned: S3 does not have these bytes"}
 
 
-def test_a_broken_manifest_stays(migration):
+def test_a_broken_manifest_is_retained(migration):
     migration.file(MANIFEST, "{")
     _, result = migration.run(remove_legacy=True)
     assert result.removal.paths == ()
@@ -102,7 +102,7 @@ def test_the_base_image_and_unrelated_files_are_retained(migration):
     assert (migration.root / base).exists()
 
 
-def test_an_image_that_was_changed_while_it_was_verified_stays(migration):
+def test_an_image_modified_during_verification_is_retained(migration):
     clock = migration.clock()
 
     def sleep(seconds):
@@ -115,7 +115,7 @@ def test_an_image_that_was_changed_while_it_was_verified_stays(migration):
     assert (migration.root / IMAGE).read_bytes() == b"edited meanwhile"
 
 
-def test_an_image_that_was_deleted_from_s3_while_it_was_verified_stays(migration):
+def test_an_image_deleted_from_s3_during_verification_is_retained(migration):
     clock = migration.clock()
 
     def sleep(seconds):
@@ -138,7 +138,7 @@ def test_an_unverified_image_and_its_manifest_are_retained(migration):
     assert set(retained) == {MANIFEST, IMAGE}
 
 
-def test_a_response_that_names_images_nobody_saved_is_retained(migration):
+def test_a_response_that_names_unsaved_images_is_retained(migration):
     answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png", "gone.png"]}
     _, retained = removal(migration, {"images": ["a.png"]}, {f"{FOLDER}/response.json": answer})
     assert retained[f"{FOLDER}/response.json"] == "it names images that are neither on disk nor in S3"

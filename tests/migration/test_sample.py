@@ -32,11 +32,11 @@ def files_of(root):
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_generator_makes_the_tree_that_is_shipped(made):
+def test_the_generator_reproduces_the_committed_tree(made):
     assert files_of(TREE) == made.files
 
 
-def test_another_seed_makes_another_tree_and_the_same_seed_the_same():
+def test_the_seed_determines_the_tree():
     assert sample(5, 20, seed=1).files == sample(5, 20, seed=1).files != sample(5, 20, seed=2).files
 
 
@@ -47,11 +47,11 @@ def test_a_plan_counts_every_status_and_changes_nothing(made, migration):
     assert files_of(migration.root) == made.files
 
 
-def test_every_broken_file_and_no_other_is_reported(made, migration):
+def test_exactly_the_broken_files_are_reported(made, migration):
     assert {problem.path for problem in migration.plan().problems} == made.broken
 
 
-def test_the_manifests_then_agree_with_the_tree_in_every_file_and_prompt(made, migration):
+def test_a_run_makes_the_manifests_match_the_tree(made, migration):
     planned, result = migration.run()
     assert result.failed == ()
     assert [entry for entry in result.verifications.values() if not entry.is_verified] == []
@@ -67,7 +67,7 @@ def test_a_second_run_finds_nothing_to_do(migration):
     assert migration.bucket.written == []
 
 
-def test_nothing_is_removed_that_was_not_verified(made, migration):
+def test_only_verified_files_are_removed(made, migration):
     _, result = migration.run(remove_legacy=True)
     deleted = set(result.removal.paths)
     assert files_of(migration.root) == {path: body for path, body in made.files.items() if path not in deleted}
@@ -77,7 +77,7 @@ def test_nothing_is_removed_that_was_not_verified(made, migration):
     assert differences(migration.bucket, made.truth) == []
 
 
-def test_after_a_removal_nothing_is_left_to_do(made, migration):
+def test_a_run_after_a_removal_has_nothing_to_do(made, migration):
     migration.run(remove_legacy=True)
     migration.bucket.written.clear()
     planned, result = migration.run(remove_legacy=True)

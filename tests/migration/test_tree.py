@@ -15,7 +15,7 @@ def root(tmp_path):
     return tmp_path / "root"
 
 
-def test_the_tree_is_all_files_but_hidden_ones(root):
+def test_the_tree_lists_all_files_except_hidden_ones(root):
     assert walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
 
 
@@ -28,7 +28,7 @@ def test_links_are_not_followed_and_those_below_data_are_reported(root):
     assert {problem.path for problem in found.problems} == {"data/link.png", "data/folder"}
 
 
-def test_a_file_that_became_a_link_is_not_read(root):
+def test_a_file_replaced_by_a_link_is_not_read(root):
     found = walk(root)
     (root / "public/c.png").unlink()
     (root / "public/c.png").symlink_to(root.parent / "secret.png")
@@ -37,7 +37,7 @@ def test_a_file_that_became_a_link_is_not_read(root):
             read(found, "public/c.png")
 
 
-def test_a_folder_that_became_a_link_is_not_entered(root):
+def test_a_folder_replaced_by_a_link_is_not_followed(root):
     found = walk(root)
     (root / "public/c.png").unlink()
     (root / "public").rmdir()
@@ -50,7 +50,7 @@ def test_a_folder_that_became_a_link_is_not_entered(root):
     assert (root.parent / "c.png").exists()
 
 
-def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
+def test_a_root_that_is_a_link_is_followed(root):
     link = root.parent / "link"
     link.symlink_to(root)
     found = walk(link)

@@ -53,12 +53,12 @@ def upload(tmp_path, bucket):
     return upload
 
 
-def test_an_image_is_stored_if_there_is_none(bucket, upload):
+def test_a_new_image_is_uploaded(bucket, upload):
     upload()
     assert bucket.objects[KEY][1] == BODY
 
 
-def test_an_object_with_the_same_bytes_is_left_alone(bucket, upload):
+def test_an_object_with_the_same_bytes_is_not_overwritten(bucket, upload):
     bucket.upload(KEY, BODY)
     upload()
     assert bucket.written == []
@@ -72,7 +72,7 @@ def test_an_object_that_is_newer_than_the_plan_is_not_overwritten(bucket, upload
     assert bucket.objects[KEY][1] == b"newer"
 
 
-def test_an_object_is_replaced_only_if_it_is_the_one_that_was_planned_for(bucket, upload):
+def test_an_object_with_the_planned_etag_is_replaced(bucket, upload):
     before = bucket.upload(KEY, b"older")
     upload(before.etag)
     assert bucket.objects[KEY][1] == BODY
@@ -85,7 +85,7 @@ def test_a_file_that_changed_since_the_plan_is_not_uploaded(bucket, upload):
 
 
 @pytest.mark.parametrize("happened", [True, False])
-def test_after_a_lost_answer_the_object_is_read_again(bucket, upload, happened):
+def test_an_upload_with_a_lost_response_stores_the_object_once(bucket, upload, happened):
     lost = [OutcomeUnknown(KEY, "lost")]
 
     def put(key, body, md5, **more):
@@ -100,7 +100,7 @@ def test_after_a_lost_answer_the_object_is_read_again(bucket, upload, happened):
     assert bucket.written == [KEY]
 
 
-def test_answers_that_are_always_lost_are_an_error_in_the_end(upload):
+def test_an_upload_whose_response_is_always_lost_raises(upload):
     def put(key, *_, **__):
         raise OutcomeUnknown(key, "lost")
 
@@ -108,7 +108,7 @@ def test_answers_that_are_always_lost_are_an_error_in_the_end(upload):
         upload(put=put)
 
 
-def test_a_refusal_is_not_retried(upload):
+def test_a_rejected_upload_is_not_retried(upload):
     attempts = []
 
     def put(key, *_, **__):
@@ -120,7 +120,7 @@ def test_a_refusal_is_not_retried(upload):
     assert attempts == [KEY]
 
 
-def test_s3_receives_the_md5_the_media_type_and_the_path_and_no_more(bucket, upload):
+def test_an_upload_sends_only_the_md5_the_media_type_and_the_path(bucket, upload):
     requests = []
 
     def put(key, body, md5, *, replaces, headers):

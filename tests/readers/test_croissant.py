@@ -25,7 +25,7 @@ print(json.dumps([sorted(issues.errors), sorted(issues.warnings), files, records
 """
 
 
-def test_mlcommons_own_reader_reads_it(tmp_path):
+def test_mlcroissant_reads_the_croissant_export(tmp_path):
     more = {"prompt": "a fox,\nat dawn", "labels": ("dark", "blurry"), "good": False, "generation_id": 3}
     names = sorted(ODD)
     entries = [file(name, **(more if name == "a b.png" else {})) for name in names]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.readers
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
-def test_an_image_is_as_wide_and_high_as_it_is_shown(suffix, orientation, tmp_path):
+def test_the_size_of_an_image_follows_its_exif_orientation(suffix, orientation, tmp_path):
     exif = Image.Exif()
     if orientation:
         exif[ExifTags.Base.Orientation] = orientation

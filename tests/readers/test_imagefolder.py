@@ -108,7 +108,7 @@ def file_with_text(prompt):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_hugging_face_loads_images_of_any_name_by_the_reported_call(format_name, tmp_path):
+def test_hugging_face_loads_images_of_any_name_with_the_reported_call(format_name, tmp_path):
     folder = tmp_path / "images"
     names = ["plain.png", *(name for name in (*RESERVED, *UNRESERVED) if name.endswith(".png"))]
     entries = write_images(folder, names)
@@ -125,7 +125,7 @@ def test_hugging_face_loads_images_of_any_name_by_the_reported_call(format_name,
     ]
 
 
-def test_a_name_that_hugging_face_takes_for_something_else_is_a_problem(tmp_path):
+def test_a_name_that_hugging_face_misinterprets_is_a_problem(tmp_path):
     prompts, folders = {}, {}
     for number, name in enumerate(RESERVED):
         folder = folders[name] = tmp_path / f"images{number}"
@@ -145,12 +145,12 @@ def test_a_name_that_hugging_face_takes_for_something_else_is_a_problem(tmp_path
         assert isinstance(answer, str) or [row.get("text") for row in answer[0]] != prompts[name], name
 
 
-def test_a_caption_too_may_have_such_a_name():
+def test_a_caption_with_a_reserved_name_is_a_problem():
     _, result = exported("imagefolder", [file("a.png")], captions=(file("test notes.txt", caption="x"),))
     assert "'test notes.txt'" in result.problems[0].problem
 
 
-def test_similar_names_are_no_problem(tmp_path):
+def test_names_similar_to_reserved_ones_are_no_problem(tmp_path):
     folder = tmp_path / "images"
     entries = write_images(folder, UNRESERVED)
     body, result = exported("imagefolder", entries)
@@ -178,14 +178,14 @@ def load_prompts(format_name, tmp_path):
         yield prompt, row, features, result.problems
 
 
-def test_parquet_preserves_texts_in_the_form_of_other_types(tmp_path):
+def test_parquet_preserves_strings_that_look_like_other_types(tmp_path):
     for prompt, row, features, found in load_prompts("imagefolder-parquet", tmp_path):
         columns = ("text", "generation_id", "generation_type", "local_path")
         assert [row[name] for name in columns] == [prompt] * 4
         assert (row["labels"], features["text"], found) == ([prompt], "Value('string')", ())
 
 
-def test_texts_that_json_lines_cannot_keep_are_a_problem(tmp_path):
+def test_strings_that_json_lines_cannot_preserve_are_a_problem(tmp_path):
     for prompt, row, _, found in load_prompts("imagefolder", tmp_path):
         assert (row["text"] == prompt) is (row["labels"] == [prompt]) is (found == ()) is (prompt not in DATES)
         if found:
@@ -193,7 +193,7 @@ def test_texts_that_json_lines_cannot_keep_are_a_problem(tmp_path):
             assert "imagefolder-parquet" in found[0].problem
 
 
-def test_dates_among_other_prompts_stay_texts(tmp_path):
+def test_dates_among_other_prompts_are_read_as_strings(tmp_path):
     write_images(tmp_path, ["a.png"])
     body, result = exported("imagefolder", [file("a.png", prompt=prompt) for prompt in (DATES[0], None)])
     (tmp_path / "metadata.jsonl").write_bytes(body)
@@ -201,7 +201,7 @@ def test_dates_among_other_prompts_stay_texts(tmp_path):
     assert ([row["text"] for row in rows], result.problems) == ([DATES[0], ""], ())
 
 
-def test_a_later_batch_of_nothing_but_dates_is_a_problem(tmp_path):
+def test_a_later_batch_with_only_dates_is_a_problem(tmp_path):
     write_images(tmp_path, ["a.png"])
     long = [file("a.png", prompt="long " * 30_000) for _ in range(70)]
     dates = [file("a.png", prompt=DATES[0], local_path="x" * 200_000) for _ in range(60)]
@@ -236,7 +236,7 @@ def test_hugging_face_loads_the_images_with_their_prompts(tmp_path):
     assert features["size_bytes"] == "Value('int64')"
 
 
-def test_hugging_face_loads_a_column_whose_first_value_is_far_down(tmp_path):
+def test_hugging_face_loads_a_column_whose_first_value_comes_late(tmp_path):
     (tmp_path / "a.png").write_bytes(png(2, (1, 2, 3)))
     entries = [file("a.png", prompt="long " * 20_000) for _ in range(130)]
     for number, late in {20: {"generated_at": STAMP}, 90: {"labels": ("dark",)}, 120: {"local_path": "a"}}.items():

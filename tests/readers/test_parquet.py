@@ -19,7 +19,7 @@ from s3_manifest_cli.client.export.tables import ROW_GROUP
 pytestmark = pytest.mark.readers
 
 
-def test_parquet_has_types():
+def test_parquet_columns_have_types():
     body, result = exported("parquet", [FULL, file("zoo.png", checksum=None)])
     table = pq.read_table(io.BytesIO(body))
     assert table.schema.names == list(Entry.model_fields)
@@ -35,7 +35,7 @@ def test_parquet_has_types():
     assert result.files == 2
 
 
-def test_parquet_holds_the_facts_of_the_collection():
+def test_parquet_contains_the_facts_of_the_collection():
     body, _ = exported("parquet", [])
     stored_facts = pq.read_schema(io.BytesIO(body)).metadata[b"s3_manifest"]
     assert json.loads(stored_facts) == json.loads(
@@ -43,7 +43,7 @@ def test_parquet_holds_the_facts_of_the_collection():
     )
 
 
-def test_parquet_holds_one_row_group_in_memory():
+def test_the_parquet_export_keeps_at_most_one_row_group_in_memory():
     consumed = 0
     written = []
 
@@ -65,7 +65,7 @@ def test_parquet_holds_one_row_group_in_memory():
     assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [ROW_GROUP, ROW_GROUP, 1]
 
 
-def test_parquet_goes_through_a_pipe_and_leaves_it_open():
+def test_the_parquet_export_writes_to_a_pipe_and_leaves_it_open():
     reading, writing = os.pipe()
     body = []
     with os.fdopen(reading, "rb") as source:

@@ -18,7 +18,7 @@ def rclone(folder, *arguments):
     )
 
 
-def test_rclone_would_have_written_the_same_checksums(tmp_path):
+def test_the_checksums_equal_those_of_rclone(tmp_path):
     checksums, result = exported("rclone-md5", on_disk(tmp_path, *ODD))
     assert result.files == len(ODD)
     listed = rclone(tmp_path, "md5sum", ".")
@@ -26,7 +26,7 @@ def test_rclone_would_have_written_the_same_checksums(tmp_path):
     assert sorted(checksums.decode().split("\n")) == sorted(listed.stdout.split("\n"))
 
 
-def test_rclone_checks_files_with_the_checksums(tmp_path):
+def test_rclone_verifies_files_with_the_checksums(tmp_path):
     checksums, _ = exported("rclone-md5", on_disk(tmp_path / "files", *ODD))
     (tmp_path / "SUMS").write_bytes(checksums)
     for check in (["checksum", "md5", "SUMS", "files"], ["check", "--checkfile", "md5", "SUMS", "files"]):
@@ -36,7 +36,7 @@ def test_rclone_checks_files_with_the_checksums(tmp_path):
         assert rclone(tmp_path, *check).returncode == 1
 
 
-def test_rclone_copies_the_files_of_the_list_and_no_other(tmp_path):
+def test_rclone_copies_only_the_files_of_the_list(tmp_path):
     listed, result = exported("rclone-files", on_disk(tmp_path / "files", *ODD))
     on_disk(tmp_path / "files", "not in the list.png", "deep/neither.png")
     (tmp_path / "LIST").write_bytes(listed)
@@ -50,7 +50,7 @@ def test_rclone_copies_the_files_of_the_list_and_no_other(tmp_path):
 
 
 @pytest.mark.parametrize("format_name", ["rclone-md5", "rclone-files"])
-def test_a_name_with_the_quote_of_rclone_is_a_problem(format_name, tmp_path):
+def test_a_name_with_rclones_quote_character_is_a_problem(format_name, tmp_path):
     entries = on_disk(tmp_path, "\u201bquoted.png")
     assert rclone(tmp_path, "md5sum", ".").returncode != 0
     body, result = exported(format_name, entries)

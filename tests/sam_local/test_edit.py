@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.sam_local
 
 
-def test_an_image_that_is_marked_bad_is_bad_in_its_manifest(sam, bucket):
+def test_an_image_marked_as_bad_is_bad_in_its_manifest(sam, bucket):
     bucket.put("styles/16/image_001.jpg", b"one")
     answer = sam.invoke("EditFunction", "http-patch-image", "--env-vars", bucket.env_vars)
     assert (answer["statusCode"], json.loads(answer["body"])["files"]) == (200, ["image_001.jpg"])

@@ -20,18 +20,18 @@ def md5(body: bytes) -> str:
     return hashlib.md5(body).hexdigest()
 
 
-class TestTheBuild:
-    def test_holds_each_function_as_its_handler_alone(self, sam):
+class TestBuild:
+    def test_contains_only_the_handler_of_each_function(self, sam):
         for function in ("edit", "reconcile", "sweep", "query", "rescan", "subscription"):
             built = sam.built / f"{function.title()}Function"
             assert [file.name for file in built.iterdir()] == [f"{function}_handler.py"]
 
-    def test_holds_the_package_in_the_layer(self, sam):
+    def test_contains_the_package_in_the_layer(self, sam):
         source = sam.project / "layers/manifest/s3_manifest"
         built = sam.built / "ManifestLayer/python/s3_manifest"
         assert {file.name for file in built.glob("*.py")} == {file.name for file in source.glob("*.py")}
 
-    def test_holds_bytecode_of_each_module_of_the_layer_that_is_checked_against_nothing(self, sam):
+    def test_contains_unchecked_bytecode_of_each_module_of_the_layer(self, sam):
         layer = sam.built / "ManifestLayer/python"
         modules = list(layer.rglob("*.py"))
         assert len(modules) > 100
@@ -40,7 +40,7 @@ class TestTheBuild:
             # https://peps.python.org/pep-0552/: by hash, without a check of the source.
             assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", module
 
-    def test_holds_the_native_modules_of_both_architectures(self, sam):
+    def test_contains_the_native_modules_of_both_architectures(self, sam):
         native = sorted(file.name for file in (sam.built / "ManifestLayer/python").rglob("*.so"))
         assert native == [f"_pydantic_core.cpython-313-{machine}-linux-gnu.so" for machine in ("aarch64", "x86_64")]
 
@@ -142,7 +142,7 @@ class TestReconcile:
             "hidden": [],
         }
 
-    def test_puts_a_copy_into_the_manifest(self, sam, bucket):
+    def test_adds_a_copy_to_the_manifest(self, sam, bucket):
         bucket.put("elsewhere/original.jpg", b"jpeg")
         source = {"Bucket": bucket.name, "Key": "elsewhere/original.jpg"}
         bucket.s3.copy_object(Bucket=bucket.name, Key="styles/16/image_002.jpg", CopySource=source)
@@ -174,7 +174,7 @@ class TestReconcile:
         assert (entry["filename"], entry["s3_key"]) == (filename, f"styles/16/{filename}")
         assert entry["s3_url"].endswith(f"/styles/16/{quote(filename)}")
 
-    def test_takes_out_what_was_deleted(self, sam, bucket):
+    def test_removes_a_deleted_object(self, sam, bucket):
         bucket.put("styles/16/image_001.jpg", b"stays")
         bucket.put("styles/16/image_003.jpg", b"goes")
         sam.reconcile("s3-put", bucket)
@@ -187,7 +187,7 @@ class TestReconcile:
         assert [entry["filename"] for entry in after["files"]] == ["image_001.jpg"]
         assert (after["total_files"], after["total_size_bytes"], after["revision"]) == (1, len(b"stays"), 2)
 
-    def test_believes_s3_rather_than_an_event_of_an_expiration(self, sam, bucket):
+    def test_trusts_s3_over_an_expiration_event(self, sam, bucket):
         prefix = "system_actors/training_data/7/"
         bucket.put(f"{prefix}pose_001.png", b"uploaded again since")
         sam.reconcile("s3-lifecycle-expiration", bucket)
@@ -210,7 +210,7 @@ class TestReconcile:
         assert (after["files"], after["revision"]) == (before["files"], before["revision"])
         assert after["commit"] != before["commit"]
 
-    def test_hands_back_the_malformed_message_of_a_batch_and_does_the_others(self, sam, bucket):
+    def test_returns_the_malformed_message_of_a_batch_and_processes_the_others(self, sam, bucket):
         bucket.put("styles/16/image_001.jpg", b"jpeg")
         bucket.put("system_actors/training_data/7/pose_002.png", b"png")
         bucket.put("exports/2025-10/report.csv", b"csv")
@@ -236,12 +236,12 @@ class TestReconcile:
         assert bucket.below("_manifests/") == []
 
     @pytest.mark.parametrize(("wrapped", "filename"), [("sqs-sns-wrapped", "image_001.jpg"), ("sns", "image_002.jpg")])
-    def test_unwraps_what_comes_by_way_of_sns(self, sam, bucket, wrapped, filename):
+    def test_unwraps_messages_from_sns(self, sam, bucket, wrapped, filename):
         bucket.put(f"styles/16/{filename}", b"jpeg")
         assert sam.reconcile(wrapped, bucket) == DONE
         assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == [filename]
 
-    def test_takes_an_event_of_eventbridge(self, sam, bucket):
+    def test_processes_an_eventbridge_event(self, sam, bucket):
         bucket.put("styles/16/image_001 + 100%.jpg", b"jpeg")
         assert sam.reconcile("eventbridge", bucket) == DONE
         assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == ["image_001 + 100%.jpg"]
@@ -256,17 +256,17 @@ class TestQuery:
             ("http-get-catalog", {"cursor": None}),
         ],
     )
-    def test_answers_the_request_of_an_http_api(self, sam, published, request_event, expected):
+    def test_responds_to_http_api_requests(self, sam, published, request_event, expected):
         answer = sam.invoke("QueryFunction", request_event, "--env-vars", published.env_vars)
         assert answer["statusCode"] == 200
         assert json.loads(answer["body"]).items() >= expected.items()
 
-    def test_serves_the_whole_manifest(self, api, published):
+    def test_returns_the_whole_manifest(self, api, published):
         answer = api.get("/api/s3/manifest?styleId=16")
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
         assert answer.body == published.manifest("styles/16/")
 
-    def test_answers_404_for_a_style_without_uploads(self, api):
+    def test_returns_404_for_a_style_without_uploads(self, api):
         answer = api.get("/api/s3/manifest?styleId=17")
         assert answer.status == 404
         assert answer.body == {
@@ -274,7 +274,7 @@ class TestQuery:
             "message": "No S3 uploads have been made for this style yet",
         }
 
-    def test_does_not_send_again_what_the_caller_has(self, api):
+    def test_returns_304_for_the_current_etag(self, api):
         etag = api.get("/api/s3/manifest?styleId=16").headers["etag"]
         again = api.get("/api/s3/manifest?styleId=16", {"If-None-Match": etag})
         assert (again.status, again.body, again.headers["etag"]) == (304, None, etag)
@@ -298,7 +298,7 @@ class TestQuery:
             query = answer.body["cursor"] and f"limit=1&cursor={quote(answer.body['cursor'], safe='')}"
         assert filenames == ["image_001.jpg", "image_002.jpg", "image_003.jpg"]
 
-    def test_refuses_a_bad_parameter_by_name(self, api):
+    def test_rejects_an_invalid_parameter_by_name(self, api):
         answer = api.get("/api/manifests/style/16?limit=0")
         assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
         assert (answer.body["status"], answer.body["parameter"]) == (400, "limit")

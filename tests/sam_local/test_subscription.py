@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.sam_local
 
 
-def test_subscribing_merges_with_the_buckets_configuration_and_answers_cloudformation(sam, bucket, tmp_path):
+def test_subscribing_merges_the_bucket_configuration_and_responds_to_cloudformation(sam, bucket, tmp_path):
     sqs = bucket.platform.client("sqs")
     queue = sqs.get_queue_attributes(QueueUrl=bucket.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     theirs = {"Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}

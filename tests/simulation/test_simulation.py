@@ -41,24 +41,24 @@ def test_no_interleaving_leaves_a_manifest_that_differs_from_its_bucket(part):
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_protocol_with_one_rule_left_out_is_caught(mutant):
+def test_the_simulation_catches_each_mutant_of_the_protocol(mutant):
     known = KNOWN.get(mutant.name)
     if known is None or seeds_to_catch(mutant, at_most=1, first=known) is None:
         assert seeds_to_catch(mutant, at_most=20_000) is not None
 
 
-def test_each_known_seed_is_of_a_mutant():
+def test_each_known_seed_belongs_to_a_mutant():
     assert set(KNOWN) <= {mutant.name for mutant in MUTANTS}
 
 
-def test_a_seed_is_the_same_run_every_time():
+def test_a_seed_always_produces_the_same_run():
     assert [simulate(seed) for seed in range(20)] == [simulate(seed) for seed in range(20)]
 
 
-def test_the_protocol_itself_copied_as_a_mutant_is_not_caught():
+def test_an_unmodified_copy_of_the_protocol_is_not_caught():
     assert seeds_to_catch(Mutant("none", "reconcile/commit.py", ()), at_most=300) is None
 
 
-def test_a_mutant_whose_rule_is_not_in_the_code_any_more_is_an_error(tmp_path):
+def test_a_mutant_that_no_longer_matches_the_code_raises(tmp_path):
     with pytest.raises(LookupError, match="holds 0 times"):
         Mutant("stale", "reconcile/commit.py", (("no such line", ""),)).write(tmp_path)

@@ -34,7 +34,7 @@ def requests(monkeypatch):
 GIVEN = "by hand"
 
 
-def test_with_a_token_requests_carry_it_and_are_not_signed(requests):
+def test_requests_with_a_token_send_it_and_are_not_signed(requests):
     requests.answer = lambda *_: (404, '{"detail": "there is no actor"}')
     with pytest.raises(NotFound, match="there is no actor"):
         get_training_data_api(f"{URL}/", token=GIVEN).get_training_data(42)
@@ -58,7 +58,7 @@ def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(re
     assert ["force_rescan=true" in url for _, url, _ in requests] == [True, *[False] * (len(requests) - 1)]
 
 
-def test_a_deployment_with_a_shorter_wait_is_polled_until_the_time_is_over(requests, monkeypatch):
+def test_a_deployment_with_a_shorter_wait_is_polled_until_the_timeout(requests, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.monotonic", lambda: now[0])
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
