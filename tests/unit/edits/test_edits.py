@@ -117,7 +117,7 @@ def test_a_repeat_writes_nothing_and_returns_the_same_edit(store):
     assert store.edit() == first.edit
 
 
-def test_a_sidecar_that_others_wrote_gets_an_edit_number_without_a_change(store):
+def test_an_edit_without_effect_adds_an_edit_number_to_a_sidecar_that_has_none(store):
     store.upload(PROMPTS, b'{"a.png": {"good": false}}')
     assert (
         update_descriptions(
@@ -215,7 +215,7 @@ BROKEN = [b"", b"{", b"[]", b'"x"', b"\xff", b'{"a.png": 7}', b'{"a.png": []}']
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_sidecar_is_refused_with_the_remedy_and_left_as_it_is(store, body):
+def test_a_broken_sidecar_is_refused_with_the_remedy_and_left_unchanged(store, body):
     store.upload(PROMPTS, body)
     for edit in (
         lambda: update_descriptions(
@@ -243,7 +243,7 @@ def test_a_broken_sidecar_is_refused_with_the_remedy_and_left_as_it_is(store, bo
         b'{"generations": [{"generation_id": 7, "metadata": 7}]}',
     ],
 )
-def test_a_broken_declaration_is_refused_and_left_as_it_is(store, body):
+def test_a_broken_collection_json_is_refused_and_left_unchanged(store, body):
     store.upload(COLLECTION, body)
     with pytest.raises(UnreadableSidecar, match=r"^styles/16/collection\.json: .*Repair"):
         declare_generation(
@@ -256,7 +256,7 @@ def test_a_broken_declaration_is_refused_and_left_as_it_is(store, body):
 
 
 @pytest.mark.parametrize(("key", "most"), [(PROMPTS, "MAX_SIDECAR_BYTES"), (COLLECTION, "MAX_COLLECTION_BYTES")])
-def test_a_sidecar_is_not_made_larger_than_one_is_read(store, monkeypatch, key, most):
+def test_an_edit_that_exceeds_the_size_limit_of_sidecars_is_rejected(store, monkeypatch, key, most):
     monkeypatch.setattr(formats, most, 100)
 
     def edit(text):
@@ -361,7 +361,7 @@ def test_other_fields_of_a_generation_stay(store):
     assert (generation["theirs"], generation["generated_at"]) == (1, NOON)
 
 
-def test_with_an_id_a_repeat_writes_nothing(store):
+def test_a_repeated_declaration_with_an_id_writes_nothing(store):
     for _ in range(3):
         declare_generation(
             editor(store),
@@ -372,7 +372,7 @@ def test_with_an_id_a_repeat_writes_nothing(store):
     assert store.puts == 1
 
 
-def test_without_an_id_each_gets_its_own(store):
+def test_each_declaration_without_an_id_gets_its_own_id(store):
     ids = [
         declare_generation(
             editor(store),
@@ -385,7 +385,7 @@ def test_without_an_id_each_gets_its_own(store):
     assert ids == [1, 2, 3]
 
 
-def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
+def test_a_declaration_that_loses_a_conflict_gets_the_next_id(store):
     store.before_put = [
         lambda: declare_generation(
             editor(store),
@@ -406,7 +406,7 @@ def test_one_that_lost_to_another_like_it_gets_the_next_id(store):
     assert [generation["generation_id"] for generation in store.fields(COLLECTION)["generations"]] == [1, 2]
 
 
-def test_one_whose_answer_was_lost_is_not_declared_twice(store):
+def test_a_generation_whose_response_was_lost_is_not_declared_twice(store):
     store.after_put = [lost(COLLECTION)]
     edited, made = declare_generation(
         editor(store),
@@ -420,7 +420,7 @@ def test_one_whose_answer_was_lost_is_not_declared_twice(store):
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
-def test_a_lost_answer_is_asked_about(store, written):
+def test_an_edit_whose_response_was_lost_takes_effect(store, written):
     (store.after_put if written else store.before_put).append(lost())
     edited = update_descriptions(
         editor(store),
@@ -430,7 +430,7 @@ def test_a_lost_answer_is_asked_about(store, written):
     assert edited.edit == store.edit()
 
 
-def test_concurrent_edits_of_others_stay(store):
+def test_concurrent_edits_are_merged(store):
     def others():
         update_descriptions(
             editor(store),
@@ -446,7 +446,7 @@ def test_concurrent_edits_of_others_stay(store):
     assert (edited.attempts, edited.edit) == (2, 1_001)
 
 
-def test_between_attempts_it_waits_longer_and_longer_up_to_a_second(store):
+def test_pauses_between_attempts_double_up_to_a_maximum(store):
     slept = []
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
     update_descriptions(
@@ -456,7 +456,7 @@ def test_between_attempts_it_waits_longer_and_longer_up_to_a_second(store):
     assert slept == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]
 
 
-def test_it_gives_up_before_its_time_runs_out(store):
+def test_an_edit_raises_too_many_conflicts_before_its_time_runs_out(store):
     left = iter([5.0, 2.6, 2.1, 0.0])
     store.before_put = [lambda: store.upload(PROMPTS, b'{"n": "%d"}' % random.getrandbits(60))] * 8
     with pytest.raises(TooManyConflicts, match=r"prompt_metadata\.json"):
@@ -468,7 +468,7 @@ def test_it_gives_up_before_its_time_runs_out(store):
 
 
 @pytest.mark.parametrize("error", [ReadFailed(PROMPTS, "503"), WriteRefused(PROMPTS, "403")], ids=repr)
-def test_what_s3_does_not_do_is_not_tried_again(store, error):
+def test_a_failed_read_or_refused_write_is_not_retried(store, error):
     def refuse():
         raise error
 
@@ -505,7 +505,7 @@ class Interleaved(MemoryStore):
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_of_edits_interleaved_at_every_request_none_is_lost(seed):
+def test_edits_interleaved_at_any_request_are_never_lost(seed):
     chance, acknowledged, others = random.Random(seed), [], []
     store = Interleaved(chance, others)
 

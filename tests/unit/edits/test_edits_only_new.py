@@ -40,7 +40,7 @@ def generation(id_, **metadata):
         ("old", {"prompt": "new", "good": False}, {"prompt": "old", "good": False}),
     ],
 )
-def test_only_fields_without_a_value_are_new(store, before, more, after):
+def test_only_new_sets_only_fields_without_a_value(store, before, more, after):
     store.upload(STYLE.prefix + PROMPT_METADATA_JSON, json.dumps({"a.png": before}).encode())
     update_descriptions(editor(store), {"a.png": more}, only_new=True)
     assert sidecar(store) == {"a.png": after}
@@ -79,7 +79,7 @@ def test_a_repeat_of_a_declaration_writes_nothing(store):
     assert edited.edit == 1
 
 
-def test_a_generation_that_is_declared_already_stays(store):
+def test_only_new_keeps_a_declared_generation(store):
     declare_generations(
         editor(store),
         [generation(1, seed=1)],
@@ -92,7 +92,7 @@ def test_a_generation_that_is_declared_already_stays(store):
     ]
 
 
-def test_what_is_no_generation_stays_where_it_is(store):
+def test_invalid_entries_among_generations_are_kept(store):
     store.upload(STYLE.prefix + COLLECTION_JSON, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
     declare_generations(
         editor(store),
@@ -103,7 +103,7 @@ def test_what_is_no_generation_stays_where_it_is(store):
     assert declared["theirs"] == 1
 
 
-def test_generations_that_are_no_list_are_not_written_over(store):
+def test_generations_that_are_not_a_list_are_not_overwritten(store):
     store.upload(STYLE.prefix + COLLECTION_JSON, b'{"generations": {}}')
     with pytest.raises(UnreadableSidecar, match="its generations are not a list"):
         declare_generations(

@@ -75,7 +75,7 @@ def test_a_missing_file_is_not_deleted(harness, filename):
     assert below(harness) == ["a.png", "collection.json", "folder/"]
 
 
-def test_what_is_another_collections_is_not_deleted():
+def test_a_file_of_a_nested_collection_is_not_deleted():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
     harness = Harness(collections=nested)
     harness.upload("drafts/1/a.png", "drafts/a.png")
@@ -86,7 +86,7 @@ def test_what_is_another_collections_is_not_deleted():
     assert below(harness) == ["drafts/1/a.png"]
 
 
-def test_only_the_object_that_the_caller_saw_is_deleted(harness):
+def test_a_file_is_only_deleted_if_its_etag_matches(harness):
     harness.upload("a.png", body=b"newer")
     say(harness, **{"a.png": "x"})
     with pytest.raises(EtagMismatch, match="another object"):
@@ -127,7 +127,7 @@ def test_a_description_written_during_the_deletion_stays(harness, monkeypatch):
     assert descriptions(harness) == {"a.png": "new"}
 
 
-def test_a_repeat_after_a_crash_in_between_finishes_it(harness, monkeypatch):
+def test_a_repeat_finishes_a_deletion_that_crashed(harness, monkeypatch):
     harness.upload("a.png")
     say(harness, **{"a.png": "x", "b.png": "y"})
     with monkeypatch.context() as patch:
@@ -157,7 +157,7 @@ def update_files(harness, **updates):
     return editor(harness).update_files(updates)
 
 
-def test_of_many_files_all_are_described_in_one_edit_or_none(harness):
+def test_an_update_of_several_files_is_all_or_nothing(harness):
     harness.upload("a.png", "b.png")
     with pytest.raises(NoSuchFile, match=r"c\.png"):
         update_files(harness, **{"a.png": {"good": False}, "c.png": {"good": False}})
@@ -167,13 +167,13 @@ def test_of_many_files_all_are_described_in_one_edit_or_none(harness):
 
 
 @pytest.mark.parametrize("filename", ["a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl"])
-def test_what_describes_others_is_not_described(harness, filename):
+def test_captions_and_sidecars_cannot_be_described(harness, filename):
     harness.upload("a.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
     with pytest.raises(NoSuchFile, match="describes other files"):
         update_files(harness, **{filename: {"good": False}})
 
 
-def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_none(harness):
+def test_hide_all_hides_files_in_one_edit_but_no_captions_sidecars_or_folders(harness):
     harness.upload("a.png", "a.txt", "deep/b.png", "collection.json")
     harness.store.upload(f"{PREFIX}folder/", b"")
     count, edited = editor(harness).hide_all()
@@ -181,7 +181,7 @@ def test_all_files_are_hidden_in_one_edit_and_captions_sidecars_and_folders_are_
     assert descriptions(harness) == {"a.png": {"hidden": True}, "deep/b.png": {"hidden": True}}
 
 
-def test_too_many_are_not_hidden_at_all(harness, monkeypatch):
+def test_hide_all_of_too_many_files_hides_none(harness, monkeypatch):
     monkeypatch.setattr(collection_editor, "MAX_HIDDEN", 2)
     harness.upload("a.png", "b.png", "c.png")
     with pytest.raises(TooManyFiles):
@@ -193,7 +193,7 @@ def delete_all(harness, seconds_left=lambda: 20.0, collection=STYLE):
     return editor(harness, seconds_left, collection).delete_all()
 
 
-def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(harness):
+def test_delete_all_deletes_the_whole_collection_and_nothing_else(harness):
     harness.upload("a.png", last_modified=MORNING)
     harness.upload("a.txt", "deep/b.png", "collection.json", last_modified=NOON)
     harness.store.upload("styles/160/a.png", b"")
@@ -204,7 +204,7 @@ def test_everything_of_a_collection_is_deleted_and_nothing_beside_it(harness):
     assert delete_all(harness) == DeletionResult(0, (), complete=True, change_token=None)
 
 
-def test_the_sidecars_go_last_and_stay_where_time_ends(harness):
+def test_delete_all_deletes_sidecars_last_and_stops_when_time_runs_out(harness):
     harness.store.page_size = 2
     harness.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
     left = iter([20.0, 20.0, 7.9])
@@ -215,7 +215,7 @@ def test_the_sidecars_go_last_and_stay_where_time_ends(harness):
     assert below(harness) == []
 
 
-def test_what_is_uploaded_meanwhile_stays_and_so_does_what_describes_it(harness, monkeypatch):
+def test_a_file_uploaded_during_delete_all_stays_with_its_sidecar(harness, monkeypatch):
     harness.upload("a.png", "b.png", "prompt_metadata.json")
     delete_if_unchanged = harness.store.delete_if_unchanged
 
@@ -234,7 +234,7 @@ def test_what_is_uploaded_meanwhile_stays_and_so_does_what_describes_it(harness,
     assert below(harness) == ["a.png", "prompt_metadata.json"]
 
 
-def test_a_nested_collection_stays():
+def test_delete_all_keeps_a_nested_collection():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
     harness = Harness(collections=nested)
     harness.upload("a.png", "drafts/1/a.png", "drafts/b.png")

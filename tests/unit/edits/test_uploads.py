@@ -70,18 +70,18 @@ def test_a_name_of_an_image_or_a_caption_is_accepted(filename):
         ("deep/collection.json", "neither"),
     ],
 )
-def test_another_name_is_refused_with_the_reason(filename, reason):
+def test_an_invalid_name_is_refused_with_the_reason(filename, reason):
     ((position, stated),) = invalid_filenames(COLLECTIONS, STYLE, ["good.png", filename]).items()
     assert position == 1
     assert reason in stated
 
 
-def test_a_name_is_accepted_one_time():
+def test_a_repeated_name_is_refused():
     invalid = invalid_filenames(COLLECTIONS, STYLE, ["a.png", "b.png", "a.png"])
     assert invalid == {2: "it repeats images.0.filename"}
 
 
-def test_a_name_of_a_nested_collection_is_that_ones():
+def test_a_name_that_belongs_to_a_nested_collection_is_refused():
     nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
     invalid = invalid_filenames(nested, nested.lookup("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
     assert invalid == {1: "it belongs to another collection"}
@@ -114,7 +114,7 @@ def test_an_md5_is_hex_or_base64(md5):
         ("filename", None),
     ],
 )
-def test_another_field_or_value_is_refused(field, value):
+def test_an_unknown_field_or_invalid_value_is_refused(field, value):
     with pytest.raises(ValidationError):
         image(**{field: value})
 
@@ -122,23 +122,23 @@ def test_another_field_or_value_is_refused(field, value):
 @pytest.mark.parametrize(
     ("given", "id_"), [(7, 7), ("7", 7), ("007", "007"), ("run a", "run a"), (None, None), ("9" * 19, "9" * 19)]
 )
-def test_an_id_is_what_it_will_be_once_it_was_user_metadata(given, id_):
+def test_a_generation_id_is_normalized_like_user_metadata(given, id_):
     assert GenerationRequest(generation_id=given).generation_id == id_
 
 
 @pytest.mark.parametrize("id_", [-1, 10**18, "", "x" * 201, 1.5, True])
-def test_another_id_is_refused(id_):
+def test_an_invalid_generation_id_is_refused(id_):
     with pytest.raises(ValidationError):
         GenerationRequest(generation_id=id_)
 
 
 @pytest.mark.parametrize("wish", [{"images": []}, {"images": [{"filename": "a.png", "size": 0, "md5": MD5}] * 251}])
-def test_from_1_to_250_images_are_asked_for(wish):
+def test_a_request_is_for_1_to_250_images(wish):
     with pytest.raises(ValidationError):
         UploadRequest.model_validate(wish)
 
 
-def test_the_headers_say_what_s3_is_to_hold_its_bytes_against():
+def test_upload_headers_make_s3_verify_the_content():
     headers, left = image_headers(image(), None, overwrite=False)
     assert headers == {
         "Content-Length": "3",
@@ -194,14 +194,14 @@ def test_the_manifest_has_the_values_of_the_upload_headers():
         (None, "ü" * 512, []),
     ],
 )
-def test_what_user_metadata_has_no_room_for_is_left_for_a_sidecar(prompt, local_path, left):
+def test_values_that_do_not_fit_into_user_metadata_are_left_for_a_sidecar(prompt, local_path, left):
     headers, found = image_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
     assert found == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
 
 
-def test_the_longest_names_of_a_generation_leave_room_enough():
+def test_user_metadata_of_the_longest_generation_names_stays_within_the_limit():
     generation = GenerationDeclaration(generation_id="🎨" * 200, type="ü" * 200, generated_at=NOON)
     headers, left = image_headers(image(prompt="x", local_path="y"), generation, overwrite=False)
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
@@ -210,7 +210,7 @@ def test_the_longest_names_of_a_generation_leave_room_enough():
     assert left.keys() == {"generation_type"}  # what is shorter still fits
 
 
-def test_a_file_and_a_folder_of_one_name_are_not_uploaded_together():
+def test_a_file_and_a_folder_with_the_same_name_are_refused():
     invalid = invalid_filenames(COLLECTIONS, STYLE, ["a.png/b.png", "c.png", "a.png"])
     assert [(position, "a file and a folder" in reason) for position, reason in invalid.items()] == [
         (0, True),

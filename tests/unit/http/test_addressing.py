@@ -52,7 +52,7 @@ def test_an_address_names_the_same_collection_behind_every_gateway(name, gateway
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_path_names_what_was_sent_or_nothing(name, gateway):
+def test_a_path_yields_the_sent_name_or_is_rejected(name, gateway):
     try:
         route = route_of(gateway(f"{FILES}/{quote(name, safe='')}"), {})
     except BadParameter:
@@ -62,7 +62,7 @@ def test_a_path_names_what_was_sent_or_nothing(name, gateway):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_id_is_found_in_the_path_or_the_query_of_an_answer(name):
+def test_the_id_is_found_in_the_path_or_the_query_of_a_url(name):
     assert id_in(url(*address("/api/manifests/style/{}", name, {"reflects": "x", "wait": 20}))) == name
 
 
@@ -102,7 +102,7 @@ def test_a_query_string_is_decoded_once_by_the_url_standard(raw, query):
         ("&".join(f"a{number}=" for number in range(101)), "query"),
     ],
 )
-def test_a_query_string_that_can_be_read_in_two_ways_is_refused(raw, parameter):
+def test_an_ambiguous_query_string_is_refused(raw, parameter):
     with pytest.raises(BadParameter) as refused:
         query_of(raw)
     assert refused.value.parameter == parameter
@@ -122,7 +122,7 @@ def test_a_query_string_that_can_be_read_in_two_ways_is_refused(raw, parameter):
         (f"{FILES}/a/../b.png", {}, "path"),
     ],
 )
-def test_a_path_that_can_be_read_in_two_ways_or_names_twice_is_refused(path, query, parameter):
+def test_an_ambiguous_path_or_a_name_in_path_and_query_is_refused(path, query, parameter):
     with pytest.raises(BadParameter) as refused:
         route_of(path, query)
     assert refused.value.parameter == parameter
@@ -139,6 +139,6 @@ def test_a_path_that_can_be_read_in_two_ways_or_names_twice_is_refused(path, que
         ("/api/manifests/style/a%20b", "/api/manifests/style/-?id=…"),
     ],
 )
-def test_the_refusal_of_a_path_names_the_form_that_can_be_read_in_one_way(path, form):
+def test_the_error_for_an_ambiguous_path_names_the_unambiguous_form(path, form):
     with pytest.raises(BadParameter, match=rf"Use the query: {form.replace('?', '[?]')}$"):
         route_of(path, {})

@@ -23,12 +23,12 @@ def test_schemas_that_share_only_a_name_stay_separate():
     assert set(whole["components"]["schemas"]) == {"Thing", "Thing2", "Things"}
 
 
-def test_schemas_that_are_the_same_are_one():
+def test_equal_schemas_are_merged():
     whole = merged([document("/a", {"type": "string"}), document("/b", {"type": "string"}, More={})])
     assert set(whole["components"]["schemas"]) == {"Thing", "Things", "More"}
 
 
-def test_methods_of_one_path_come_together():
+def test_methods_of_the_same_path_are_merged():
     other = document("/a", {})
     other["paths"]["/a"] = {"post": {"responses": {}}}
     assert set(merged([document("/a", {}), other])["paths"]["/a"]) == {"get", "post"}
@@ -48,11 +48,11 @@ def routed(parameter=None, **responses):
         ({"anyOf": [{"type": "number", "maximum": 20}, {"type": "null"}]}, {"type": "number", "maximum": 20}),
     ],
 )
-def test_a_parameter_is_left_out_and_never_null(schema, tidy):
+def test_an_optional_parameter_is_not_documented_as_nullable(schema, tidy):
     assert routed({"schema": schema})["parameters"] == [{"schema": tidy}]
 
 
-def test_what_is_never_answered_is_not_promised_and_what_the_http_api_answers_is():
+def test_statuses_of_the_http_api_are_documented_and_422_is_not():
     problem = {"application/problem+json": {}}
     found = routed(**{"422": {}, "304": {"content": {"x": {}}}, "404": {"content": problem}})["responses"]
     assert set(found) == {"304", "401", "403", "404", "429"}

@@ -154,7 +154,7 @@ def test_no_key_of_a_manifest_exceeds_the_documented_maximum():
     ],
     ids=["one", "two", "nested", "alike"],
 )
-def test_no_two_of_the_subscribed_prefixes_overlap(text, prefixes):
+def test_subscribed_prefixes_do_not_overlap(text, prefixes):
     assert parse_collections(text, ROOT).notification_prefixes() == prefixes
 
 

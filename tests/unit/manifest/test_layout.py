@@ -188,7 +188,7 @@ def test_changes_without_effect_keep_every_page():
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_pages_are_named_after_the_commit_and_no_two_alike():
+def test_each_page_is_named_after_the_commit_and_its_number():
     shelf = Shelf().commit(put(*range(20)))
     assert [key for key, _ in shelf.layout.new] == [f"commit1-{n}.json" for n in range(4)]
 

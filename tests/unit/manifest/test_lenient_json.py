@@ -78,7 +78,7 @@ def test_an_unusable_value_is_dropped_and_reported(text: str, value: object, pro
         assert read.value == value
 
 
-def test_bytes_that_are_not_utf8_cost_their_value_alone() -> None:
+def test_bytes_that_are_not_utf8_invalidate_only_their_value() -> None:
     read = read_json('{"a": "Z\xfcrich", "b": "a fox"}'.encode("latin-1"))
     assert read.value == {"b": "a fox"}
     assert read.problems == ("a: it contains a lone surrogate or bytes that are not UTF-8; save it as UTF-8",)
@@ -213,7 +213,7 @@ def test_a_list_over_several_lines_is_one_value() -> None:
     assert values_of(json.dumps([ONE, TWO], indent=1).encode()) == [[ONE, TWO]]
 
 
-def test_a_bad_line_costs_itself_and_is_numbered() -> None:
+def test_a_bad_line_is_reported_with_its_number_and_other_lines_are_read() -> None:
     body = b'{"n": 1}\n{"n": \n\n{"n": 3, "x": NaN}\nhello\n{"n": 6, "t": "\xff"}\n{"n": 7}'
     read = dict(read_json_lines(body))
     assert isinstance(read[2], UnreadableDocument)
@@ -223,7 +223,7 @@ def test_a_bad_line_costs_itself_and_is_numbered() -> None:
     assert [read[number].value for number in (1, 7)] == [{"n": 1}, {"n": 7}]  # type: ignore[union-attr]
 
 
-def test_a_value_that_is_too_deep_costs_itself_on_one_line_and_on_several() -> None:
+def test_a_value_nested_too_deeply_is_the_only_one_lost_on_one_line_or_several() -> None:
     deep = nested(5000)
     for between in (" ", "\n"):
         body = f'{{"n": 1}}\n{{"n": 2,{between}"x": {deep}}}\n{{"n": 3}}'

@@ -53,7 +53,7 @@ def test_a_run_is_the_same_after_it_was_written_and_read():
     assert written(run).page == run.page
 
 
-def test_a_page_is_json_with_an_entry_as_the_manifest_has_it_on_each_line():
+def test_a_page_is_json_with_one_entry_per_line():
     first, *lines, last = run_of(*ODD).page.split(b"\n")
     page = json.loads(run_of(*ODD).page)
     assert (page["schema"], [fields["filename"] for fields in page["files"]]) == (1, ODD)
@@ -80,7 +80,7 @@ def test_in_an_empty_run_nothing_is_found():
 
 @pytest.mark.parametrize("since", ["", "a", "b", "c", "f", "g"])
 @pytest.mark.parametrize("run", both(*"bdf"), ids=["made", "read"])
-def test_the_entries_starting_at_a_filename(run, since):
+def test_starting_at_returns_the_entries_from_a_filename_on(run, since):
     assert names(run.starting_at(since)) == [name for name in "bdf" if name >= since]
 
 

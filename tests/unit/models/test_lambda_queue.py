@@ -146,7 +146,7 @@ def test_a_short_poll_may_return_fewer_messages_than_exist_and_a_long_poll_retur
     assert short + long == 8
 
 
-def test_at_ten_changes_a_second_of_one_collection_two_workers_let_no_change_be_late(monkeypatch):
+def test_two_workers_keep_up_with_ten_changes_a_second_of_one_collection(monkeypatch):
     """Without giving way, a worker that lost a commit kept losing for ten seconds."""
     monkeypatch.setattr(freshness, "MIN_EVENTS", 300)
     cell = freshness.run(10, 1, IMMEDIATE, files=50)
@@ -154,7 +154,7 @@ def test_at_ten_changes_a_second_of_one_collection_two_workers_let_no_change_be_
     assert cell.slowest < 4
 
 
-def test_at_a_hundred_changes_a_second_each_worker_that_waits_for_the_lease_gets_it(monkeypatch):
+def test_workers_waiting_for_the_lease_keep_up_with_a_hundred_changes_a_second(monkeypatch):
     monkeypatch.setattr(freshness, "MAX_EVENTS", 1500)
     cell = freshness.run(100, 1, IMMEDIATE, files=50)
     assert cell.p99 < 3

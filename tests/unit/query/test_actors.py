@@ -30,7 +30,7 @@ MAN, WOMAN = "0042_european_30_male", "0042_asian_25_female"
         ("9" * 19, None),
     ],
 )
-def test_a_number_is_the_digits_that_a_name_begins_with(name, number):
+def test_the_number_of_an_actor_is_the_leading_digits_of_its_name(name, number):
     assert actors.number_of(name) == number
 
 
@@ -44,7 +44,7 @@ def test_a_number_is_the_digits_that_a_name_begins_with(name, number):
         ("0", ["0", "00", "000", "0000", "00000", "000000", "0000000", "00000000"]),
     ],
 )
-def test_a_number_may_be_written_with_zeros_before_it(number, padded):
+def test_a_number_may_have_leading_zeros(number, padded):
     assert actors.padded_numbers(number) == padded
 
 
@@ -61,7 +61,7 @@ def test_a_number_may_be_written_with_zeros_before_it(number, padded):
         ("42", [], []),
     ],
 )
-def test_a_number_means_each_actor_that_has_it_but_one_written_just_so_means_that(number, names, matching):
+def test_a_number_matches_every_actor_with_it_unless_it_is_the_exact_name_of_one(number, names, matching):
     assert actors.names_with_number(number, names) == matching
 
 
@@ -85,12 +85,12 @@ def resolved(store, asked, collections=COLLECTIONS):
 @pytest.mark.parametrize(
     ("objects", "manifests"), [([MAN], [MAN]), ([MAN], []), ([], [MAN])], ids=["both", "objects", "manifest"]
 )
-def test_an_actor_is_found_by_each_of_its_names_by_its_objects_or_its_manifest(asked, objects, manifests):
+def test_an_actor_with_objects_or_a_manifest_is_found_by_name_or_number(asked, objects, manifests):
     assert resolved(bucket(*objects, manifests=manifests), asked) == MAN
 
 
 @pytest.mark.parametrize("name", ["0042", "42", "000042_x", "42_größe 🎨"])
-def test_an_actor_may_be_called_by_its_number_alone_or_padded_to_any_width(name):
+def test_an_actor_whose_number_is_padded_to_any_width_is_found(name):
     assert resolved(bucket(name), "42") == name
 
 
@@ -115,32 +115,32 @@ def test_a_full_name_needs_no_search():
     assert store.requests == []
 
 
-def test_one_that_is_asked_for_as_its_manifest_is_called_takes_one_request():
+def test_an_exact_manifest_name_takes_one_request():
     store = bucket("0042", MAN, manifests=["0042"])
     assert resolved(store, "0042") == "0042"
     assert store.requests == [f"HEAD {ROOT}{ACTORS}0042/manifest.json"]
 
 
 @pytest.mark.parametrize(("objects", "manifests"), [([MAN, WOMAN], []), ([MAN], [WOMAN]), ([], [MAN, WOMAN])])
-def test_a_number_of_several_actors_is_ambiguous_and_they_are_named(objects, manifests):
+def test_a_number_of_several_actors_raises_an_error_that_names_them(objects, manifests):
     with pytest.raises(AmbiguousActor, match=f"full names: {WOMAN}, {MAN}$"):
         resolved(bucket(*objects, manifests=manifests), "42")
 
 
-def test_of_very_many_with_one_number_some_are_named():
+def test_the_error_for_a_number_of_very_many_actors_names_some():
     names = [f"0042_{letter}" for letter in "abcdefghijklmnop"]
     with pytest.raises(AmbiguousActor, match=r"0042_a, .*, 0042_j, …$"):
         resolved(bucket(*names), "42")
 
 
-def test_leftovers_of_a_deleted_actor_make_no_number_ambiguous():
+def test_leftovers_of_a_deleted_actor_do_not_make_a_number_ambiguous():
     store = bucket(MAN, manifests=[MAN])
     store.upload(f"{ROOT}{ACTORS}{WOMAN}/changes/1.json", b"{}")
     assert resolved(store, "42") == MAN
 
 
 @pytest.mark.parametrize("asked", ["", "a/b", "x" * 1100])
-def test_a_name_that_no_actor_can_have_is_no_actor(asked):
+def test_an_impossible_name_raises_no_such_actor(asked):
     with pytest.raises(NoSuchActor, match="cannot be an actor"):
         resolved(bucket(), asked)
 
@@ -150,7 +150,7 @@ def test_a_deployment_may_have_no_actors():
         resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT))
 
 
-def test_what_follows_the_name_in_an_actors_prefix_does_not_matter():
+def test_only_objects_below_the_full_prefix_make_an_actor():
     collections = parse_collections("actor=actors/{actor_id}/training/", ROOT)
     store = RecordingStore()
     store.upload(f"{ACTORS}{MAN}/training/a.png", b"x")
@@ -168,7 +168,7 @@ def test_what_follows_the_name_in_an_actors_prefix_does_not_matter():
         ("actors/7/drafts/1/a.png", False),
     ],
 )
-def test_an_actor_holds_what_is_its_own(key, holds):
+def test_has_objects_ignores_folders_and_other_collections(key, holds):
     nested = parse_collections("actor=actors/{actor_id}/, draft=actors/7/drafts/{draft_id}/", ROOT)
     store = RecordingStore(now=lambda: NOON)
     store.upload("actors/7/", b"")

@@ -73,7 +73,7 @@ MANY = [*(("actor", f"{n:03}") for n in range(5)), *(("style", id_) for id_ in (
 
 
 @pytest.mark.parametrize("limit", range(1, 13))
-def test_pages_of_any_size_name_each_collection_exactly_once(limit):
+def test_pages_of_any_size_list_each_collection_exactly_once(limit):
     pages = read(with_manifests(COLLECTIONS, *MANY), limit=limit)
     assert sorted(name for page in pages for name in page) == sorted(MANY)
     assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
@@ -93,24 +93,24 @@ def test_continuing_after_a_deleted_collection_misses_no_other():
     assert [row["style_id"] for row in rows] == ["c"]
 
 
-def test_going_on_after_a_kind_that_is_no_longer_configured_misses_no_other():
+def test_continuing_after_a_kind_that_is_no_longer_configured_misses_no_other():
     store = with_manifests(COLLECTIONS, ("actor", "1"), ("style", "1"))
     rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="brush", id="1")))
     assert [row["kind"] for row in rows] == ["style"]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])
-def test_a_nested_collection_is_named_beside_the_one_that_holds_it(limit):
+def test_a_nested_collection_is_listed_beside_the_outer_one(limit):
     names = [("draft", "x"), ("style", "16"), ("style", "9"), ("variant", "9")]
     pages = read(with_manifests(NESTED, *names), NESTED, limit)
     assert [name for page in pages for name in page] == names
 
 
-def test_a_nested_collection_without_the_one_around_it_is_named_alone():
+def test_a_nested_collection_without_an_outer_one_is_listed():
     assert read(with_manifests(NESTED, ("variant", "9")), NESTED) == [[("variant", "9")]]
 
 
-def test_what_others_put_under_the_root_is_passed_over():
+def test_foreign_objects_below_the_root_are_skipped():
     store = with_manifests(COLLECTIONS, ("style", "16"))
     for key in (
         "_manifests/readme.txt",
@@ -164,7 +164,7 @@ def stored_as(body, metadata=None, **facts):
         (encode_head(head_of(collection=COLLECTIONS.lookup("style", "17"))), "it is the manifest of style 17"),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_named_with_what_is_wrong_whatever_its_metadata_say(body, problem, metadata):
+def test_an_unreadable_manifest_is_listed_with_its_problem_whatever_its_metadata(body, problem, metadata):
     row = row_of(stored_as(body, metadata))
     assert row.keys() == {"kind", "style_id", "s3_prefix", "problem"}
     assert (row["kind"], row["style_id"], row["s3_prefix"]) == ("style", "16", "styles/16/")
@@ -172,30 +172,30 @@ def test_a_manifest_that_cannot_be_read_is_named_with_what_is_wrong_whatever_its
 
 
 @pytest.mark.parametrize("metadata", [{}, {"s3-manifest": "x"}, {"other": "1"}])
-def test_a_manifest_without_its_metadata_is_listed_as_it_is(metadata):
+def test_a_manifest_without_summary_metadata_is_listed_from_its_content(metadata):
     row = row_of(stored_as(None, metadata))
     assert row == row_of(stored_as(None))
     assert row["total_files"] == 1
 
 
-def test_metadata_that_belong_to_other_bytes_do_not_count():
+def test_metadata_of_other_bytes_are_ignored():
     newer = encode_head(
         head_of(file_observation("a.jpg"), file_observation("b.jpg"), collection=COLLECTIONS.lookup("style", "16"))
     )
     assert row_of(stored_as(newer))["total_files"] == 2
 
 
-def test_a_manifest_in_an_archive_cannot_be_read():
+def test_an_archived_manifest_is_listed_with_its_problem():
     assert "archive" in row_of(stored_as(None, archived=True))["problem"]
 
 
-def test_a_manifest_that_metadata_prove_is_not_read():
+def test_a_manifest_with_valid_summary_metadata_is_not_read():
     store = stored_as(None)
     row_of(store)
     assert not hasattr(store, "gets")
 
 
-def test_pages_go_on_behind_what_cannot_be_read():
+def test_pages_continue_after_unreadable_manifests():
     names = [("style", f"{number}") for number in range(6)]
     store = with_manifests(COLLECTIONS, *names)
     for number in (0, 3, 5):
@@ -205,12 +205,12 @@ def test_pages_go_on_behind_what_cannot_be_read():
         assert [name for page in pages for name in page] == names
 
 
-def test_a_kind_that_is_not_configured_is_not_named():
+def test_a_kind_that_is_not_configured_is_not_listed():
     everything = with_manifests(NESTED, ("style", "1"), ("variant", "1"))
     assert read(everything, parse_collections("style=styles/{style_id}/", "_manifests/")) == [[("style", "1")]]
 
 
-def test_the_data_is_not_read():
+def test_a_collection_without_a_manifest_is_not_listed():
     store = with_manifests(COLLECTIONS, ("style", "16"))
     store.upload("styles/17/a.jpg", b"x")
     store.upload("styles/16/a.jpg", b"x")

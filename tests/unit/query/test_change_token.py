@@ -84,7 +84,7 @@ def edited(number, *copies):
         ),
     ],
 )
-def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
+def test_a_token_is_reflected_once_the_manifest_has_the_change(token, head, shown):
     assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, head, "e"), token) is shown
 
 
@@ -97,7 +97,7 @@ def test_a_manifest_shows_a_change_or_it_does_not(token, head, shown):
         (ChangeToken(s3_key=PREFIX, deleted_until=EVENING), False),
     ],
 )
-def test_of_a_large_collection_one_page_is_read_at_most(small_pages, token, shown):
+def test_a_token_reads_at_most_one_page_of_a_large_collection(small_pages, token, shown):
     harness = Harness()
     harness.commit(harness.upload(*(f"{number:02d}.png" for number in range(30))))
     harness.store.requests.clear()
@@ -107,7 +107,7 @@ def test_of_a_large_collection_one_page_is_read_at_most(small_pages, token, show
     assert len(harness.store.requests) <= 2
 
 
-def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
+def test_an_upload_to_a_large_collection_is_reflected(small_pages):
     harness = Harness()
     harness.commit(harness.upload(*(f"{number:02d}.png" for number in range(30))))
     entry = harness.entries()[7]
@@ -125,7 +125,7 @@ def test_in_a_large_collection_what_was_uploaded_is_found(small_pages):
         ChangeToken(s3_key=PREFIX, deleted_until=NOON),
     ],
 )
-def test_a_token_is_what_was_sealed_in_it_and_fits_into_a_url(token):
+def test_a_token_is_decoded_unchanged_and_is_safe_in_a_url(token):
     text = encode_cursor(token)
     assert decode_cursor(text, ChangeToken) == token
     assert b"null" not in base64.urlsafe_b64decode(text + "==")

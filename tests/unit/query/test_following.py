@@ -120,7 +120,7 @@ def followed(harness, since, files):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_from_any_revision_on_the_directions_lead_to_the_present_with_one_refusal_at_most(seed):
+def test_a_follower_from_any_revision_reaches_the_head_with_at_most_one_expiry(seed):
     harness = lived(seed)
     for since in range(harness.head().revision + 1):
         files, refused = followed(harness, since, {} if since == 0 else None)
@@ -130,7 +130,7 @@ def test_from_any_revision_on_the_directions_lead_to_the_present_with_one_refusa
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_also_with_records_lost_in_between_it_comes_to_an_end(seed):
+def test_a_follower_reaches_the_head_although_records_were_lost(seed):
     harness, chance = lived(seed), random.Random(seed)
     for _ in range(3):
         lose_a_record(harness, chance)
@@ -162,7 +162,7 @@ def test_a_new_collection_whose_first_commit_was_lost_is_followed_from_its_begin
     assert (files, refused) == (sizes(harness), 0)
 
 
-def test_a_follower_of_a_later_revision_than_the_last_has_to_read_the_manifest():
+def test_following_a_revision_above_the_head_raises_no_such_revision():
     harness = lived(0)
     with pytest.raises(NoSuchRevision, match="read it, then follow it from revision"):
         History(harness.snapshot()).changes_since(harness.head().revision + 5, 10)

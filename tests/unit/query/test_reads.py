@@ -67,7 +67,7 @@ def test_pages_of_any_size_visit_each_file_exactly_once(limit):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
-def test_the_pages_of_a_filter_visit_each_file_that_passes_and_no_other(limit):
+def test_filtered_pages_return_exactly_the_matching_files(limit):
     visited = [name for answer in pages(MIXED, limit, Filter(glob="*.jpg")) for name in names(answer)]
     assert visited == ["A.jpg", "[x].jpg", "a.jpg", "deep/b.jpg", "deep/er/c.jpg"]
 
@@ -87,7 +87,7 @@ def test_a_page_is_the_manifest_with_fewer_files_and_a_cursor():
     assert isinstance(cursor, str)
 
 
-def test_totals_are_those_of_the_whole_manifest_whatever_is_shown():
+def test_a_page_has_the_totals_of_the_whole_manifest():
     shown = json.loads(page(MIXED, Filter(prefix="deep/"), 1, None))
     assert (shown["total_files"], shown["total_size_bytes"]) == (6, 18)
 
@@ -114,7 +114,7 @@ def test_totals_are_those_of_the_whole_manifest_whatever_is_shown():
     ],
     ids=str,
 )
-def test_a_filter_shows_what_passes_all_of_its_conditions(selection, shown):
+def test_a_filter_returns_files_that_meet_all_conditions(selection, shown):
     assert names(page(MIXED, selection, 100, None)) == shown
 
 
@@ -128,13 +128,13 @@ def test_a_manifest_that_changed_between_two_pages_is_an_error():
         page(changed, EVERYTHING, 3, cursor_of(LETTERS))
 
 
-def test_a_recreated_manifest_is_another_one_though_its_revision_is_the_same():
+def test_a_cursor_of_a_recreated_manifest_with_the_same_revision_is_rejected():
     anew = LETTERS.model_copy(update={"created_at": EVENING})
     with pytest.raises(ManifestChanged):
         page(anew, EVERYTHING, 3, cursor_of(LETTERS))
 
 
-def test_a_commit_that_altered_nothing_leaves_a_cursor_good():
+def test_a_cursor_stays_valid_after_a_commit_without_changes():
     fenced = head_after(LETTERS, commit="c2", now=EVENING)
     assert names(page(fenced, EVERYTHING, 3, cursor_of(LETTERS))) == ["d.jpg", "e.jpg", "f.jpg"]
 
@@ -143,7 +143,7 @@ def test_a_commit_that_altered_nothing_leaves_a_cursor_good():
     "cursor",
     ["x", "!", "é", "=", "bnVsbA", "W10", "e30", "eyJhZnRlciI6ICJhIn0", "a" * 10_000, "\x00", "//8"],
 )
-def test_a_cursor_made_elsewhere_is_refused(cursor):
+def test_a_foreign_cursor_is_refused(cursor):
     with pytest.raises(BadParameter):
         page(LETTERS, EVERYTHING, 3, cursor)
 
@@ -167,25 +167,25 @@ def test_a_cursor_is_safe_in_a_url_for_any_name(name):
 LARGE = head_of(*(file_observation(f"{n:04}.jpg", metadata={"camera": '"\\' * 1000}) for n in range(1500)))
 
 
-def test_a_page_too_large_for_one_answer_is_cut_and_the_next_goes_on():
+def test_a_page_too_large_for_one_response_is_cut_and_the_next_continues():
     answers = pages(LARGE, 1500)
     assert len(answers) == 3
     assert [name for answer in answers for name in names(answer)] == [entry.filename for entry in LARGE.files]
     assert all(escaped_size(answer) <= LAMBDA_LIMIT for answer in answers)
 
 
-def test_pages_are_as_large_as_an_answer_may_be():
+def test_pages_fill_a_response():
     first, *_ = pages(LARGE, 1500)
     assert escaped_size(first) > 0.9 * reads.MAX_ANSWER_BYTES
 
 
-def test_one_entry_larger_than_an_answer_may_be_is_shown_alone(monkeypatch):
+def test_an_entry_larger_than_a_response_is_returned_alone(monkeypatch):
     nothing_but_the_head = encode_head(MIXED.model_copy(update={"files": ()}))
     monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(nothing_but_the_head) + 2010)
     assert [names(answer) for answer in pages(MIXED, 100)] == [[entry.filename] for entry in MIXED.files]
 
 
-def test_a_page_of_a_manifest_with_many_generations_fits_into_an_answer_too(monkeypatch):
+def test_a_page_of_a_manifest_with_many_generations_fits_into_a_response(monkeypatch):
     monkeypatch.setattr(layout, "MAX_INLINE", 5000)
     made_one_by_one = (
         file_observation(f"{n:04}.jpg", metadata={"generation-id": f"run-{n:04}" + "x" * 40, "camera": '"\\' * 200})
@@ -195,16 +195,16 @@ def test_a_page_of_a_manifest_with_many_generations_fits_into_an_answer_too(monk
     assert escaped_size(answer) <= LAMBDA_LIMIT
 
 
-def test_the_whole_manifest_is_the_canonical_one():
+def test_the_whole_manifest_is_returned_as_stored():
     assert whole(MIXED) == encode_head(MIXED)
 
 
-def test_a_manifest_that_does_not_fit_into_one_answer_is_not_answered_in_part():
+def test_a_manifest_that_exceeds_a_response_raises_answer_too_large():
     with pytest.raises(AnswerTooLarge):
         whole(LARGE)
 
 
-def test_a_manifest_of_just_the_limit_is_answered(monkeypatch):
+def test_a_manifest_of_exactly_the_limit_is_returned(monkeypatch):
     monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)))
     assert whole(MIXED) == encode_head(MIXED)
     monkeypatch.setattr(reads, "MAX_ANSWER_BYTES", escaped_size(encode_head(MIXED)) - 1)
@@ -213,5 +213,5 @@ def test_a_manifest_of_just_the_limit_is_answered(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", "plain", '"quoted"', "back\\slash", "ü 🎨", '{"a": "b\\n"}'])
-def test_a_size_is_what_a_text_takes_inside_lambdas_json(text):
+def test_escaped_size_is_the_size_of_a_text_in_lambdas_json(text):
     assert escaped_size(text.encode()) == len(json.dumps(text, ensure_ascii=False).encode()) - 2

@@ -154,11 +154,11 @@ def test_sizes_before_the_retained_history_are_unknown():
     ]
 
 
-def test_without_any_record_only_what_is_now_is_known():
+def test_without_records_only_the_present_size_is_known():
     harness, truth, end = history(2)
     harness.store.delete(harness.store.list(STYLE.changes_folder).keys)
     assert sizes_at(harness.snapshot(), [at(0), at(end)]) == [None, truth[-1]]
 
 
-def test_of_no_manifest_nothing_is_known():
+def test_without_a_manifest_no_size_is_known():
     assert sizes_at(Harness().snapshot(), [NOON]) == [None]

@@ -56,17 +56,17 @@ def test_a_training_image_has_its_key_its_url_its_size_and_its_rating():
 @pytest.mark.parametrize(
     "name", ["a.jpg", "a.JPG", "a.jpeg", "a.png", "a.webp", "deep/a.gif", "a.tiff", "a.avif", "a.heic", "a.bmp"]
 )
-def test_an_image_by_its_name_is_a_training_image(name):
+def test_a_file_with_an_image_suffix_is_a_training_image(name):
     assert shown(entries(name)) == [name]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.json", "model.safetensors", "a.mp4", "a", "jpg", "a.jpg.bak"])
-def test_what_is_no_image_by_its_name_is_none(name):
+def test_a_file_without_an_image_suffix_is_not_a_training_image(name):
     assert shown(entries("a.jpg", name)) == ["a.jpg"]
 
 
 @pytest.mark.parametrize("facts", [{"hidden": True}, {"caption": "a lighthouse"}])
-def test_what_is_not_among_the_manifests_files_is_no_training_image(facts):
+def test_a_hidden_file_or_caption_is_not_a_training_image(facts):
     other = entry("b.jpg").model_copy(update=facts)
     assert shown([entry("a.jpg"), other]) == ["a.jpg"]
     assert actor_manifest(MAN, HEAD, [other]).total_images == 0
@@ -84,7 +84,7 @@ def test_what_is_not_among_the_manifests_files_is_no_training_image(facts):
         ([], None),
     ],
 )
-def test_the_base_image_is_the_one_at_the_top_that_is_called_so(names, base):
+def test_the_base_image_is_the_top_level_image_with_that_name(names, base):
     found = base_image(entries(*names))
     assert (found and found.filename) == base
     url = training_data(MAN, HEAD, [item for item in entries(*names) if item.filename != "base"]).base_image_path
@@ -94,11 +94,11 @@ def test_the_base_image_is_the_one_at_the_top_that_is_called_so(names, base):
 @pytest.mark.parametrize(
     ("size", "expected"), [(0, 0.0), (MEBIBYTE, 1.0), (MEBIBYTE + MEBIBYTE // 3, 1.33), (5242, 0.0), (5243, 0.01)]
 )
-def test_sizes_are_in_units_of_2_to_the_20_bytes_to_two_digits(size, expected):
+def test_sizes_are_in_mebibytes_rounded_to_two_digits(size, expected):
     assert size_mb(size) == expected
 
 
-def test_statistics_are_of_all_images_and_of_each_generation():
+def test_statistics_count_all_images_and_those_of_each_generation():
     observations = [
         file_observation("a.jpg", size=MEBIBYTE),
         file_observation("b.jpg", size=MEBIBYTE),
@@ -172,14 +172,14 @@ def read(head):
     return training.read(Snapshot.load(store, serial_map, ACTOR), training_data)
 
 
-def test_an_answer_is_json_of_one_head():
+def test_a_view_is_json_with_the_etag_of_its_head():
     head = head_of(actors_file("a.jpg"), collection=ACTOR)
     answer = read(head)
     assert json.loads(answer.json)["total_count"] == 1
     assert answer.etag
 
 
-def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
+def test_a_view_that_exceeds_a_response_raises_answer_too_large(monkeypatch):
     head = head_of(*(actors_file(f"{n}.jpg") for n in range(50)), collection=ACTOR)
     size = escaped_size(read(head).json)
     monkeypatch.setattr(training, "MAX_ANSWER_BYTES", size)
@@ -189,7 +189,7 @@ def test_what_does_not_fit_into_one_answer_is_not_answered_in_part(monkeypatch):
         read(head)
 
 
-def test_of_very_many_files_none_is_read(monkeypatch):
+def test_a_view_of_too_many_files_raises_answer_too_large(monkeypatch):
     monkeypatch.setattr(training, "MAX_FILES", 1)
     with pytest.raises(AnswerTooLarge):
         read(head_of(actors_file("a.jpg"), actors_file("b.jpg"), collection=ACTOR))

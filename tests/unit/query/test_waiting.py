@@ -51,7 +51,7 @@ def time():
         (99, 0.05, False, 0.05),
     ],
 )
-def test_it_is_asked_until_it_holds_or_the_time_is_over(time, true_at, seconds, answer, waited):
+def test_a_condition_is_polled_until_it_holds_or_the_time_is_over(time, true_at, seconds, answer, waited):
     assert poll_until(lambda: time.seconds >= true_at, bool, seconds, time.clock) is answer
     assert time.seconds == pytest.approx(waited, abs=0.2)
 
@@ -98,7 +98,7 @@ def test_a_head_is_polled_until_it_meets_the_condition(store, time):
     assert 3 <= time.seconds < 4.1
 
 
-def test_a_manifest_may_come_to_be_meanwhile_and_go(store, time):
+def test_a_wait_covers_the_creation_and_the_removal_of_a_manifest(store, time):
     time.at(2, lambda: save(store, ONE))
     assert wait_for_head(Snapshot(store, serial_map, STYLE), has_files(1), 20, time.clock).snapshot.head == ONE
     time.at(time.seconds + 2, lambda: store.remove(STYLE.head_key))
@@ -113,14 +113,14 @@ def test_the_last_head_is_returned_when_the_time_is_over(store, time):
     assert (wait.snapshot.head, wait.is_met, time.seconds) == (ONE, False, pytest.approx(5))
 
 
-def test_a_head_that_stays_the_same_is_not_judged_again(store, time):
+def test_an_unchanged_head_is_not_evaluated_again(store, time):
     save(store, ONE)
     evaluated = []
     wait_for_head(Snapshot(store, serial_map, STYLE), lambda snapshot: bool(evaluated.append(snapshot)), 5, time.clock)
     assert len(evaluated) == 1
 
 
-def test_a_head_that_was_replaced_while_it_was_judged_is_read_again(store, time):
+def test_a_head_replaced_during_its_evaluation_is_read_again(store, time):
     save(store, ONE)
 
     def condition(snapshot):
@@ -132,7 +132,7 @@ def test_a_head_that_was_replaced_while_it_was_judged_is_read_again(store, time)
     assert wait_for_head(Snapshot(store, serial_map, STYLE), condition, 5, time.clock).snapshot.head == TWO
 
 
-def test_a_head_that_cannot_be_read_is_no_answer(store, time):
+def test_waiting_for_an_unreadable_head_raises_an_error(store, time):
     store.upload(STYLE.head_key, b"broken", last_modified=NOON)
     with pytest.raises(UnreadableManifest):
         wait_for_head(Snapshot(store, serial_map, STYLE), has_files(1), 20, time.clock)

@@ -50,7 +50,7 @@ def test_each_new_revision_is_announced_once():
 
 
 @pytest.mark.parametrize("news", ["removed", "sidecar", "complete"])
-def test_whatever_raises_the_revision_is_announced(news):
+def test_every_cause_of_a_new_revision_is_announced(news):
     harness = Harness(RecordingStore(page_size=1))
     harness.commit(harness.upload("a.jpg", "b.jpg"))
     harness.announcements.clear()
@@ -77,34 +77,34 @@ def test_a_repeat_without_changes_announces_the_present_revision_once():
     assert harness.announcements == [(1, True)]
 
 
-def test_a_repeat_that_finds_something_new_announces_just_that():
+def test_a_repeat_that_commits_changes_announces_only_the_new_revision():
     harness = started()
     harness.commit(harness.upload("b.jpg"), repeated=True)
     assert harness.announcements == [(2, False)]
 
 
-def test_a_revision_whose_answer_was_lost_is_announced_once_as_a_repeat():
+def test_a_revision_whose_response_was_lost_is_announced_once_as_a_repeat():
     harness = started()
     stored_but_answer_lost(harness)
     outcome = harness.commit(harness.upload("b.jpg"))
     assert (outcome.conflicts, harness.head().revision, harness.announcements) == (1, 2, [(2, True)])
 
 
-def test_a_lost_answer_to_what_never_happened_is_announced_when_it_does():
+def test_a_write_that_was_lost_is_announced_when_its_retry_succeeds():
     harness = started()
     never_stored(harness, OutcomeUnknown(HEAD, "lost"))
     harness.commit(harness.upload("b.jpg"))
     assert harness.announcements == [(2, False)]
 
 
-def test_a_conflict_alone_puts_no_announcement_in_doubt():
+def test_a_conflict_alone_announces_nothing():
     harness = started()
     never_stored(harness, Conflict(HEAD, "somebody else was first"))
     outcome = harness.commit([PREFIX + "a.jpg"])
     assert (outcome.conflicts, harness.announcements) == (1, [])
 
 
-def test_what_is_announced_is_already_in_the_manifest():
+def test_a_revision_is_in_the_bucket_before_it_is_announced():
     harness = Harness()
     announced = []
     harness.announce = lambda head, file_changes, *, repeated: announced.append(
@@ -114,7 +114,7 @@ def test_what_is_announced_is_already_in_the_manifest():
     assert announced == [(True, ["a.jpg", "b.jpg"])]
 
 
-def test_an_announcement_that_fails_fails_the_commit_and_its_repeat_announces():
+def test_a_failed_announcement_fails_the_commit_and_its_repeat_announces():
     harness = started()
     announce = harness.announce
 

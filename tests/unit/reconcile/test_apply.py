@@ -35,7 +35,7 @@ def names(head):
     return [entry.filename for entry in head.files]
 
 
-def test_the_first_commit_makes_the_manifest():
+def test_the_first_commit_creates_the_manifest():
     head = head_after(None, *THREE, commit="c1", now=NOON)
     assert (head.kind, head.id, head.s3_bucket, head.s3_prefix) == ("style", "16", BUCKET, PREFIX)
     assert (head.revision, head.commit, head.last_change) == (1, "c1", "c1")
@@ -43,7 +43,7 @@ def test_the_first_commit_makes_the_manifest():
     assert (head.total_files, head.total_size_bytes, head.complete) == (2, 8, False)
 
 
-def test_a_first_commit_that_saw_nothing_makes_an_empty_manifest():
+def test_a_first_commit_without_objects_creates_an_empty_manifest():
     head = head_after(None, absence("a.jpg"), complete=True)
     assert (head.files, head.total_files, head.total_size_bytes, head.generations) == ((), 0, 0, ())
     assert (head.revision, head.complete) == (1, True)
@@ -58,7 +58,7 @@ def test_a_repeated_observation_changes_only_the_commit(source):
     assert (again.commit, again.last_synced) == ("c2", EVENING)
 
 
-def test_a_commit_about_no_key_at_all_is_a_fresh_commit_too():
+def test_a_commit_without_keys_has_a_new_commit_id():
     assert head_after(head_of(*THREE), commit="c2").commit == "c2"
 
 
@@ -118,7 +118,7 @@ def test_many_keys_in_one_commit_are_one_revision():
     assert head_after(head_of(*THREE), file_observation("c"), file_observation("d"), absence("a.jpg")).revision == 2
 
 
-def test_files_are_in_the_order_of_their_names_each_once():
+def test_files_are_sorted_by_name_without_duplicates():
     head = head_of(*(file_observation(name) for name in ("b", "a/z", "a", "B", "é", "a b", "🎨", "a", "\ufffd")))
     assert names(head) == ["B", "a", "a b", "a/z", "b", "é", "\ufffd", "🎨"]
     assert names(head) == sorted(names(head), key=str.encode)
@@ -167,24 +167,24 @@ def test_the_title_is_that_of_collection_json_while_it_exists():
     assert head_after(head, absence("collection.json")).title is None
 
 
-def test_a_collection_json_further_down_gives_no_title():
+def test_the_absence_of_a_nested_collection_json_keeps_the_title():
     assert (
         head_after(head_of(sidecar_observation("collection.json", title="Snow")), absence("deep/collection.json")).title
         == "Snow"
     )
 
 
-def test_a_manifest_that_is_complete_stays_so():
+def test_a_complete_manifest_stays_complete():
     complete = head_after(None, *THREE, complete=True)
     assert head_after(complete, file_observation("new.jpg"), complete=False).complete
 
 
-def test_to_become_complete_is_a_change():
+def test_becoming_complete_raises_the_revision():
     head = head_after(head_after(None, *THREE, complete=False), complete=True, commit="c2")
     assert (head.complete, head.revision, head.last_change) == (True, 2, "c2")
 
 
-def test_the_moment_of_making_and_of_verifying_outlive_a_commit():
+def test_a_commit_keeps_the_times_of_creation_and_verification():
     first = head_of(*THREE).model_copy(update={"last_verified_at": NOON})
     second = head_after(first, file_observation("new.jpg"), now=EVENING)
     assert (second.created_at, second.last_synced, second.last_verified_at) == (NOON, EVENING, NOON)
@@ -221,7 +221,7 @@ def test_the_files_of_each_generation_are_counted_oldest_first():
     ]
 
 
-def test_a_generation_was_generated_when_its_first_image_was():
+def test_a_generation_has_the_date_of_its_first_image():
     dated = entry("a", metadata={"generated-at": "2026-01-01"}, last_modified=EVENING)
     assert counts([dated, entry("b", last_modified=MORNING)]) == [("s3_event", 1, 2, "2026-01-01T00:00:00.000Z")]
 
@@ -231,7 +231,7 @@ def test_generations_do_not_depend_on_the_order_of_files():
     assert {tuple(counts(order)) for order in itertools.permutations(files)} == {tuple(counts(files))}
 
 
-def test_the_manifest_counts_its_generations_again_with_every_change():
+def test_every_commit_updates_the_counts_of_generations():
     head = head_of(file_observation("a.jpg", "s3_scan"), file_observation("b.jpg", "s3_scan"))
     assert [g.image_count for g in head.generations] == [2]
     assert [g.image_count for g in head_after(head, absence("a.jpg")).generations] == [1]

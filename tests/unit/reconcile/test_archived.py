@@ -95,7 +95,7 @@ def test_archiving_all_sidecars_together_leaves_the_manifest_unchanged():
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
+def test_observing_an_archived_sidecar_again_changes_nothing(name):
     harness = described_collection()
     harness.commit(archive(harness, name))
     revision = harness.head().revision
@@ -107,7 +107,7 @@ def test_looking_again_at_an_archived_sidecar_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(name):
+def test_a_file_uploaded_after_its_sidecar_was_archived_is_described_by_it(name):
     harness = described_collection()
     before = manifest_fields(harness)
     harness.commit(archive(harness, name))
@@ -120,7 +120,7 @@ def test_a_file_that_comes_after_its_sidecar_was_archived_is_described_by_it(nam
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("observed", [True, False], ids=["seen archived", "not seen archived"])
-def test_a_restored_sidecar_is_read_when_its_event_comes(name, observed):
+def test_a_restored_sidecar_is_read_when_its_event_arrives(name, observed):
     harness = described_collection()
     before, known = manifest_fields(harness), problems(harness, name)
     archived = archive(harness, name)
@@ -146,7 +146,7 @@ def test_a_sidecar_that_was_never_read_describes_nothing_until_it_is_restored(na
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_sweep_reads_what_was_restored_without_an_event(name):
+def test_a_sweep_reads_a_sidecar_restored_without_an_event(name):
     whole = described_collection()
     harness = Harness()
     for parallel_map, body in BODIES.items():
@@ -161,7 +161,7 @@ def test_a_sweep_reads_what_was_restored_without_an_event(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
+def test_a_sweep_of_a_sidecar_that_is_still_archived_changes_nothing(name):
     harness = described_collection()
     harness.commit(archive(harness, name))
     before, revision = manifest_fields(harness), harness.head().revision
@@ -171,7 +171,7 @@ def test_a_sweep_of_what_is_still_archived_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_another_object_in_an_archive_is_not_believed_to_say_what_the_one_before_did(name):
+def test_an_archived_replacement_does_not_inherit_the_descriptions_of_the_previous_object(name):
     harness = described_collection()
     harness.upload(name, body=b"other", archived=True, storage_class="GLACIER")
     harness.commit([PREFIX + name])
@@ -186,7 +186,7 @@ def test_another_object_in_an_archive_is_not_believed_to_say_what_the_one_before
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_readable_object_takes_the_place_of_an_archived_one(name):
+def test_a_readable_object_replaces_an_archived_one(name):
     harness = described_collection()
     harness.commit(archive(harness, name))
     harness.commit(harness.upload(name, body=b""))
@@ -196,7 +196,7 @@ def test_a_readable_object_takes_the_place_of_an_archived_one(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_the_words_of_an_archived_sidecar_go_with_it(name):
+def test_deleting_an_archived_sidecar_removes_its_descriptions(name):
     harness = described_collection()
     harness.commit(archive(harness, name))
     harness.store.remove(PREFIX + name)
@@ -225,7 +225,7 @@ def test_a_sidecar_archived_between_observation_and_read_keeps_its_descriptions(
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_sidecar_that_nobody_may_read_keeps_its_words_and_is_tried_again(name):
+def test_a_forbidden_sidecar_keeps_its_descriptions_and_is_reported_as_unreadable(name):
     harness = described_collection()
     before, head = manifest_fields(harness), harness.head()
 
@@ -268,7 +268,7 @@ def test_an_edit_of_an_archived_sidecar_fails_with_the_remedy_and_writes_nothing
     assert harness.store.objects == objects
 
 
-def test_a_store_does_not_give_out_what_is_archived():
+def test_reading_an_archived_object_raises_an_error():
     harness = described_collection()
     (key,) = archive(harness, PROMPTS)
     with pytest.raises(Archived):

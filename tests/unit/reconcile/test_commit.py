@@ -85,7 +85,7 @@ def test_the_head_is_read_before_the_first_observation_and_written_after_the_las
     ]
 
 
-def test_a_commit_is_written_even_where_nothing_changed_and_raises_no_revision():
+def test_a_commit_without_changes_is_written_and_keeps_the_revision():
     harness = started("a.jpg")
     before = harness.head()
     outcome = harness.commit([PREFIX + "a.jpg"])
@@ -94,14 +94,14 @@ def test_a_commit_is_written_even_where_nothing_changed_and_raises_no_revision()
     assert harness.head().commit != before.commit
 
 
-def test_every_commit_and_every_void_attempt_has_an_id_of_its_own():
+def test_every_attempt_to_commit_has_its_own_id():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"))
     harness.commit([PREFIX + "a.jpg"])
     assert [head.commit for head in harness.store.written_heads] == ["commit0", "commit2"]
 
 
-def test_keys_named_twice_are_observed_one_time():
+def test_repeated_keys_are_observed_once():
     harness = started()
     harness.commit(harness.upload("a.jpg") * 3)
     assert harness.store.head_keys == [PREFIX + "a.jpg"]
@@ -131,7 +131,7 @@ def test_a_lost_response_is_followed_by_another_observation():
     assert harness.filenames() == ["a.jpg", "b.jpg"]
 
 
-def test_each_pause_after_a_conflict_is_chance_up_to_a_bound_that_doubles_and_is_capped():
+def test_pauses_after_conflicts_are_random_up_to_a_bound_that_doubles_to_a_maximum():
     harness = started("a.jpg")
     harness.store.before_put = somebody_else_commits(harness, 12)
     harness.random = lambda: 1.0
@@ -178,7 +178,7 @@ def test_when_time_runs_short_no_more_work_starts_and_the_remaining_keys_are_rep
     assert len(harness.filenames()) == CHUNK
 
 
-def test_without_time_nothing_is_read_nor_written():
+def test_without_time_nothing_is_read_or_written():
     harness = started("a.jpg")
     harness.seconds_left = seconds(RESERVE_SECONDS - 0.1)
     outcome = harness.commit([PREFIX + "a.jpg"])
@@ -186,7 +186,7 @@ def test_without_time_nothing_is_read_nor_written():
     assert harness.store.requests == []
 
 
-def test_conflicts_without_end_end_with_the_time():
+def test_endless_conflicts_end_when_time_runs_out():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(*[OutcomeUnknown(HEAD, "lost")] * 99)
     harness.seconds_left = seconds(60, 40, 20, 5)
@@ -194,7 +194,7 @@ def test_conflicts_without_end_end_with_the_time():
     assert (outcome.conflicts, outcome.commits, list(outcome.timed_out)) == (3, 0, [PREFIX + "a.jpg"])
 
 
-def test_a_key_that_s3_does_not_answer_for_leaves_its_entry_unchanged():
+def test_an_unreadable_key_leaves_its_entry_unchanged():
     harness = started("a.jpg", "b.jpg")
     keys = [PREFIX + "a.jpg", *harness.upload("c.jpg")]
     harness.store.unreadable = {PREFIX + "a.jpg"}
@@ -215,7 +215,7 @@ def test_an_unreadable_head_is_never_overwritten(body):
     assert harness.store.written_heads == []
 
 
-def test_a_write_that_is_refused_is_not_tried_again():
+def test_a_refused_write_is_not_retried():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(WriteRefused(HEAD, "403"))
     with pytest.raises(WriteRefused):
@@ -234,7 +234,7 @@ def test_observations_complete_only_the_manifest_they_were_made_for():
     assert harness.head().complete
 
 
-def test_only_the_last_chunk_completes():
+def test_only_the_last_chunk_makes_the_manifest_complete():
     harness = Harness(RecordingStore(page_size=2))
     keys = harness.upload(*(f"{n:04}.jpg" for n in range(CHUNK + 1)))
     harness.commit(keys[:1])
@@ -253,7 +253,7 @@ def test_an_unobserved_key_keeps_a_manifest_incomplete(filename):
 
 
 @pytest.mark.usefixtures("busy")
-def test_a_worker_that_finds_a_head_just_written_gives_way_and_reads_it_again():
+def test_a_worker_that_finds_a_head_just_written_yields_and_reads_it_again():
     harness = started("a.jpg")
     harness.commit(harness.upload("b.jpg"))
     assert harness.sleeps == [YIELD_SECONDS]
@@ -261,7 +261,7 @@ def test_a_worker_that_finds_a_head_just_written_gives_way_and_reads_it_again():
 
 
 @pytest.mark.usefixtures("busy")
-def test_a_worker_that_lost_a_commit_does_not_give_way():
+def test_a_worker_that_lost_a_commit_does_not_yield():
     harness = started("a.jpg")
     harness.store.before_put = failing_puts(OutcomeUnknown(HEAD, "lost"), OutcomeUnknown(HEAD, "lost"))
     harness.commit(harness.upload("b.jpg"))
@@ -270,7 +270,7 @@ def test_a_worker_that_lost_a_commit_does_not_give_way():
 
 
 @pytest.mark.usefixtures("busy")
-def test_a_head_that_was_written_a_while_ago_is_committed_to_at_once():
+def test_a_head_that_was_not_just_written_is_committed_to_without_yielding():
     harness = started("a.jpg")
     harness.now = EVENING
     harness.commit(harness.upload("b.jpg"))

@@ -46,7 +46,7 @@ ARRIVALS = {
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(ARRIVALS)), ids="-".join)
-def test_whatever_arrives_first_the_file_is_described_by_all(order):
+def test_a_file_is_described_by_all_sources_in_any_order_of_arrival(order):
     harness = Harness()
     for name in order:
         harness.commit(harness.upload(name, body=ARRIVALS[name]))
@@ -57,7 +57,7 @@ def test_whatever_arrives_first_the_file_is_described_by_all(order):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(ARRIVALS)), ids="-".join)
-def test_a_files_own_metadata_wins_whatever_arrives_first(order):
+def test_removing_all_sidecars_in_any_order_restores_the_files_own_metadata(order):
     harness = Harness()
     for name, body in ARRIVALS.items():
         harness.upload(name, body=body, metadata={"prompt": "its own"})
@@ -71,7 +71,7 @@ def test_a_files_own_metadata_wins_whatever_arrives_first(order):
     assert (harness.head().sidecars, harness.head().captions) == ((), ())
 
 
-def test_a_sidecar_costs_no_observation_of_the_files_it_describes():
+def test_a_sidecar_is_applied_without_observing_its_files():
     harness = known("a.jpg", "b.jpg", "c.jpg")
     harness.store.requests.clear()
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b="y")))
@@ -112,7 +112,7 @@ def test_a_hidden_file_is_listed_separately_not_counted_and_restored_unchanged()
     assert harness.head().generations == before.generations
 
 
-def test_a_hidden_file_is_followed_while_it_is_hidden():
+def test_a_hidden_file_is_updated_and_removed_while_hidden():
     harness = known(a={"hidden": True})
     harness.commit(harness.upload("a.jpg", body=b"larger"))
     assert (harness.head().total_size_bytes, harness.head().hidden[0].size_bytes) == (0, 6)
@@ -121,7 +121,7 @@ def test_a_hidden_file_is_followed_while_it_is_hidden():
     assert harness.head().hidden == ()
 
 
-def test_a_broken_sidecar_is_a_problem_and_harms_nothing_else():
+def test_a_broken_sidecar_is_reported_and_other_sidecars_still_apply():
     harness = known(a="x")
     harness.upload(FOLDER, body=b'{"file_name": "a.jpg", "text": "y", "labels": ["l"]}')
     harness.commit([*harness.upload(PROMPTS, body=b'{"a.jpg": '), PREFIX + FOLDER])
@@ -153,14 +153,14 @@ def test_a_sidecar_that_is_too_large_is_not_read(size, problem):
 
 
 @pytest.mark.parametrize("name", [PROMPTS, CAPTION])
-def test_an_archived_sidecar_is_a_problem_and_no_failure(name):
+def test_an_archived_sidecar_is_reported_and_does_not_fail_the_commit(name):
     harness = Harness()
     outcome = harness.commit(harness.upload(name, archived=True, storage_class="GLACIER"))
     assert outcome.finished
     assert "GLACIER" in harness.head().problems[0].problem
 
 
-def test_orphans_bare_images_and_broken_captions_are_listed():
+def test_orphans_uncaptioned_images_and_broken_captions_are_listed():
     harness = Harness()
     harness.upload("a.txt", "lost.txt", body=b"text")
     harness.upload("bad.txt", body=b"\xff")
@@ -173,13 +173,13 @@ def test_orphans_bare_images_and_broken_captions_are_listed():
     assert harness.head().total_files == 4
 
 
-def test_without_captions_no_image_lacks_one():
+def test_uncaptioned_images_are_not_reported_where_no_captions_exist():
     harness = Harness()
     harness.commit(harness.upload("a.jpg", "b.jpg"))
     assert harness.head().problems == ()
 
 
-def test_of_very_many_problems_the_first_are_listed_and_the_rest_counted():
+def test_the_first_problems_of_a_manifest_are_listed_and_the_others_counted():
     harness = Harness()
     harness.commit(harness.upload("0.txt", *(f"{number:03}.jpg" for number in range(103))))
     problems = harness.head().problems
@@ -187,7 +187,7 @@ def test_of_very_many_problems_the_first_are_listed_and_the_rest_counted():
     assert (problems[-1].s3_key, problems[-1].problem) == (PREFIX, "3 more images have no caption")
 
 
-def test_a_later_version_that_reads_more_of_the_same_sidecar_goes_by_that(monkeypatch):
+def test_a_version_that_reads_more_of_an_unchanged_sidecar_applies_it(monkeypatch):
     harness = Harness()
     with monkeypatch.context() as older:
         older.setattr(observe, "read_sidecar", lambda *_: SidecarContent(files={"b.jpg": FileDescription(prompt="b")}))
@@ -215,7 +215,7 @@ def test_a_caption_that_is_replaced_while_it_is_read_is_read_again():
     assert harness.head().files[0].prompt == "new"
 
 
-def test_a_caption_that_never_rests_is_tried_again_later():
+def test_a_caption_that_is_replaced_constantly_is_reported_as_unreadable():
     harness = Harness()
     harness.commit(harness.upload("a.jpg"))
     harness.upload(CAPTION, body=b"0")
@@ -232,7 +232,7 @@ def test_a_caption_that_never_rests_is_tried_again_later():
     assert harness.head().captions == ()
 
 
-def test_a_sidecar_that_cannot_be_read_now_leaves_the_manifest_as_it_is():
+def test_a_temporarily_unreadable_sidecar_leaves_the_manifest_unchanged():
     harness = known(a="x")
     harness.upload(PROMPTS, body=prompts(a="y"))
     get = harness.store.get
@@ -269,7 +269,7 @@ def test_declared_generations_are_listed_with_their_fields_and_file_counts():
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("pages", [1, 2, 3, 32])
-def test_a_sidecar_of_very_many_files_is_applied_a_stretch_at_a_time(monkeypatch, pages):
+def test_a_large_sidecar_is_applied_one_range_of_pages_per_commit(monkeypatch, pages):
     monkeypatch.setattr("s3_manifest.reconcile.working_set.MAX_PAGES", pages)
     harness = Harness()
     names = [f"{number:04}" for number in range(36)]
@@ -283,7 +283,7 @@ def test_a_sidecar_of_very_many_files_is_applied_a_stretch_at_a_time(monkeypatch
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_stretch_that_time_does_not_suffice_for_is_left_to_the_next_delivery(monkeypatch):
+def test_a_range_that_time_ran_out_for_is_left_to_the_next_delivery(monkeypatch):
     monkeypatch.setattr("s3_manifest.reconcile.working_set.MAX_PAGES", 1)
     harness = Harness()
     names = [f"{number:04}" for number in range(36)]
@@ -300,7 +300,7 @@ def test_a_stretch_that_time_does_not_suffice_for_is_left_to_the_next_delivery(m
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_images_and_captions_find_each_other_across_pages():
+def test_captions_describe_images_across_pages():
     harness = Harness()
     harness.commit(harness.upload(*(f"{number:04}.jpg" for number in range(36))))
     for number in range(36):
@@ -311,7 +311,7 @@ def test_images_and_captions_find_each_other_across_pages():
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_orphans_and_bare_images_of_many_files_are_listed_page_by_page():
+def test_orphans_and_uncaptioned_images_are_listed_page_by_page():
     harness = Harness()
     numbers = range(36)
     harness.commit(harness.upload(*(f"{number:04}.jpg" for number in numbers if number % 3)))

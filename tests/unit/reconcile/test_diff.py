@@ -75,7 +75,7 @@ def test_a_key_named_only_by_a_listing_has_a_sweep_as_its_cause():
     ]
 
 
-def test_a_replaced_file_has_the_new_source_and_one_in_a_colder_storage_class_its_first():
+def test_a_replaced_file_has_the_new_source_and_a_cooled_file_keeps_its_source():
     (replaced,) = delta(file_observation("a.jpg", "s3_scan", **REPLACED)).changes
     (cooled,) = delta(file_observation("a.jpg", "s3_scan", storage_class="GLACIER")).changes
     assert (replaced.after.source, cooled.after.source) == ("s3_scan", "s3_event")
@@ -112,7 +112,7 @@ def test_the_previous_commit_is_the_last_that_changed_something():
 
 
 @pytest.mark.parametrize(("before", "expected"), [(0, 1), (41, 42)])
-def test_the_first_revision_follows_on_those_before(before, expected):
+def test_the_first_revision_continues_from_earlier_ones(before, expected):
     first = head_after(None, file_observation("a.jpg"), previous_revision=before)
     assert first.revision == expected
     assert head_after(first, file_observation("b.jpg"), previous_revision=before).revision == expected + 1
@@ -171,13 +171,13 @@ def test_a_generation_keeps_its_date_for_as_long_as_it_has_a_file(file_changes, 
     assert dates(generations_after(before, file_changes)) == expected
 
 
-def test_the_order_of_alterations_does_not_matter_to_generations():
+def test_generations_do_not_depend_on_the_order_of_changes():
     file_changes = [file_change(made("a", NOON), made("a", NOON, run=2)), file_change(None, made("c", MORNING, run=2))]
     before = generations_after((), [file_change(None, made("a", NOON))])
     assert generations_after(before, file_changes) == generations_after(before, file_changes[::-1])
 
 
-def test_a_file_that_comes_and_goes_leaves_no_generation_behind():
+def test_an_added_and_removed_file_leaves_no_generation():
     item = made("a", NOON)
     once = generations_after((), [file_change(None, item, PUT)])
     assert generations_after(once, [file_change(item, None)]) == ()

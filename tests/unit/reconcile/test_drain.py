@@ -97,25 +97,25 @@ def test_a_drain_stops_at_a_thousand_messages(harness):
     assert len(queue.waiting) == 500
 
 
-def test_a_drain_stops_at_so_many_bytes(harness, monkeypatch):
+def test_a_drain_stops_at_the_maximum_of_bytes(harness, monkeypatch):
     monkeypatch.setattr(drain, "MAX_BYTES", sum(len(item.body) for item in messages(20, first=10)))
     queue = Queue(messages(500, first=10))
     assert queue.run(harness, messages(10)).drained == 20
 
 
-def test_a_drain_takes_a_share_of_the_time_only(harness):
+def test_a_drain_uses_only_a_share_of_the_time(harness):
     harness.seconds_left = seconds(60.0, 59.0, 47.9)
     queue = Queue(messages(500, first=10))
     assert queue.run(harness, messages(10)).drained == 60  # two rounds
 
 
 @pytest.mark.parametrize(("receives", "drained"), [(1, 5), (2, 5), (3, 0), (5, 0)])
-def test_a_message_that_failed_twice_is_tried_in_a_small_batch(harness, receives, drained):
+def test_a_batch_with_a_message_that_failed_twice_is_not_drained(harness, receives, drained):
     batch = [*messages(9), message(9, receives=receives)]
     assert Queue(messages(5, first=10)).run(harness, batch).drained == drained
 
 
-def test_a_drained_message_that_may_have_ended_earlier_invocations_is_worked_on_after_the_others(harness):
+def test_a_drained_message_suspected_of_ending_invocations_is_processed_last(harness):
     harness.commit([])  # not the first commit, which would look at all there is
     harness.upload("0010.png", "0011.png")
     done_at_delete = []
@@ -147,7 +147,7 @@ def test_a_drained_message_that_failed_stays_in_the_queue(harness):
     assert set(report.failed) == {"m11", "broken"}
 
 
-def test_the_time_that_ran_out_leaves_drained_messages_in_the_queue(harness):
+def test_drained_messages_stay_in_the_queue_when_time_runs_out(harness):
     harness.seconds_left = seconds(60.0, 1.0)
     queue = Queue(messages(5, first=10))
     report = queue.run(harness, messages(10))
@@ -155,7 +155,7 @@ def test_the_time_that_ran_out_leaves_drained_messages_in_the_queue(harness):
     assert len(report.failed) == 15
 
 
-def test_a_receive_that_fails_loses_nothing_of_what_others_received(harness):
+def test_a_failed_receive_keeps_the_messages_of_other_receives(harness):
     harness.upload(*(f"{number:04d}.png" for number in range(30)))
     queue = Queue(messages(30, first=10), fail_receive=lambda call: call == 1)
     report = queue.run(harness, messages(10))
@@ -164,7 +164,7 @@ def test_a_receive_that_fails_loses_nothing_of_what_others_received(harness):
     assert queue.deleted == [f"receipt{number}" for number in range(10, 20)]
 
 
-def test_a_delete_that_fails_fails_no_message(harness):
+def test_a_failed_delete_does_not_fail_its_messages(harness):
     harness.upload("0010.png")
     queue = Queue(messages(1, first=10), fail_delete=True)
     report = queue.run(harness, messages(10))
@@ -187,7 +187,7 @@ def test_a_redelivered_message_announces_again_though_it_was_drained(harness):
 
 
 @pytest.mark.parametrize("fault", [ResponseParserError("it breaks off"), KeyError("Messages"), RuntimeError("expired")])
-def test_whatever_botocore_raises_is_a_failed_request_to_the_queue(fault):
+def test_every_error_of_botocore_is_raised_as_queue_failed(fault):
     class Client:
         def receive_message(self, **_: Any):
             raise fault
@@ -201,6 +201,6 @@ def test_whatever_botocore_raises_is_a_failed_request_to_the_queue(fault):
         messaging.delete(Client(), "the queue", messages(1))
 
 
-def test_the_messages_of_these_tests_are_s3s():
+def test_the_messages_of_these_tests_are_valid_s3_notifications():
     (change,) = decode_body(message(1).body)
     assert STYLE.filename(change.key) == "0001.png"

@@ -56,7 +56,7 @@ def test_a_url_has_the_endpoint_of_the_bucket(location, url):
         ("\"'\\<>\n", "%22%27%5C%3C%3E%0A"),
     ],
 )
-def test_a_url_holds_the_key_so_that_no_character_of_it_means_anything(key, path):
+def test_a_url_percent_encodes_the_key(key, path):
     assert object_url(Location("b", "r"), key) == f"https://b.s3.r.amazonaws.com/{path}"
 
 
@@ -102,7 +102,7 @@ def test_an_entry_has_the_fields_of_its_s3_object():
     }
 
 
-def test_what_the_uploader_wrote_has_fields_of_its_own_and_the_rest_stays_metadata():
+def test_known_user_metadata_becomes_fields_and_the_rest_stays_metadata():
     made = entry_described(
         prompt="a fox",
         generated_at="2026-02-01T10:00:00Z",
@@ -153,7 +153,7 @@ def test_a_generation_is_the_declared_one_or_else_the_source_of_the_observation(
         ("2026-02-01T10:00:00.999999Z", "2026-02-01T10:00:00.999Z"),
     ],
 )
-def test_a_time_of_generation_is_understood_in_any_iso_form(text, moment):
+def test_generated_at_is_parsed_in_any_iso_format(text, moment):
     made = entry_described(generated_at=text)
     assert made.generated_at == moment
     assert made.metadata == {}
@@ -162,14 +162,14 @@ def test_a_time_of_generation_is_understood_in_any_iso_form(text, moment):
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "1767225600", "2026-13-01", "01/02/2026", "9999-12-31T23:59:59-10:00"]
 )
-def test_a_time_that_is_not_understood_stays_in_the_metadata_as_it_is(text):
+def test_an_unparsable_time_stays_in_the_metadata(text):
     made = entry_described(generated_at=text)
     assert made.generated_at is None
     assert made.metadata == {"generated-at": text}
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0999-12-31"])
-def test_a_time_before_the_year_1000_breaks_nothing(text):
+def test_a_time_before_the_year_1000_raises_no_error(text):
     made = entry_described(generated_at=text)
     assert made.generated_at in (None, f"{text[:10]}T00:00:00.000Z")
 
@@ -188,7 +188,7 @@ def test_a_time_before_the_year_1000_breaks_nothing(text):
         ("=?UTF-8?Q?a?= =?UTF-8?Q?b?=", "ab"),
     ],
 )
-def test_words_that_s3_encoded_are_as_their_author_wrote_them(stored, written):
+def test_encoded_words_in_metadata_are_decoded(stored, written):
     assert decode_metadata(stored) == written
 
 
@@ -209,12 +209,12 @@ def test_words_that_s3_encoded_are_as_their_author_wrote_them(stored, written):
         "é =?UTF-8?Q?x?=",
     ],
 )
-def test_text_that_only_resembles_an_encoded_word_is_left_as_it_is(value):
+def test_text_that_only_resembles_an_encoded_word_is_left_unchanged(value):
     assert decode_metadata(value) == value
 
 
 @pytest.mark.parametrize("value", ["=?raw_unicode_escape?Q?=5Cud800?=", "=?utf-7?Q?+2AA-?="])
-def test_no_charset_of_a_stranger_makes_a_manifest_that_cannot_be_written(value):
+def test_metadata_in_any_charset_can_be_written_to_a_manifest(value):
     made = entry_described(prompt=value)
     assert encode_head(head_of(Observation(made.s3_key, made)))
 
@@ -236,7 +236,7 @@ def test_another_object_at_the_key_has_the_source_of_its_own_observation(facts):
     assert keep_source(entry(source="s3_event"), newer) == newer
 
 
-def test_the_same_object_with_a_new_fact_gets_it_and_keeps_its_source():
+def test_a_new_fact_of_the_same_object_is_adopted_and_its_source_kept():
     colder = keep_source(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
     assert (colder.storage_class, colder.source, colder.generation_type) == ("GLACIER", "s3_event", "s3_event")
 

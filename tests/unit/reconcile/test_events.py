@@ -60,7 +60,7 @@ def test_every_kind_of_event_names_a_key_to_observe(name):
     assert change == ObjectEvent("b", "styles/16/a.jpg", name, "2026-03-01T08:00:00.000Z")
 
 
-def test_a_removal_that_names_neither_size_nor_etag_is_a_change_as_well():
+def test_a_removal_without_size_and_etag_is_accepted():
     removed = record(name="ObjectRemoved:Delete")
     removed["s3"]["object"] = {"key": "styles/16/a.jpg", "sequencer": "0055AED6DCD90281E5"}
     assert keys(body(removed)) == ["styles/16/a.jpg"]
@@ -85,7 +85,7 @@ def test_any_other_version_is_refused(version):
         decode_body(body(record(eventVersion=version)))
 
 
-def test_fields_that_nobody_knows_yet_are_passed_over():
+def test_unknown_fields_of_an_event_are_ignored():
     newer = record(glacierEventData={}, lifecycleEventData={"transitionEventData": {}}, somethingNew=[1])
     newer["s3"]["object"]["somethingNew"] = {"deep": None}
     assert keys(json.dumps({"Records": [newer], "More": 1})) == ["styles/16/a.jpg"]
@@ -100,7 +100,7 @@ def test_the_time_of_an_event_may_be_missing():
     "path",
     ["eventVersion", "eventSource", "eventName", "s3", "s3.bucket", "s3.bucket.name", "s3.object", "s3.object.key"],
 )
-def test_a_record_without_what_is_needed_is_refused_and_the_field_is_named(path):
+def test_the_error_for_an_incomplete_record_names_the_missing_field(path):
     with pytest.raises(MalformedEvent, match=rf"Records\.0\.{path}: "):
         decode_body(body(without(path)))
 
@@ -121,7 +121,7 @@ def test_a_record_without_what_is_needed_is_refused_and_the_field_is_named(path)
     ],
     ids=str,
 )
-def test_one_wrong_record_refuses_the_whole_message(wrong):
+def test_one_invalid_record_rejects_the_whole_message(wrong):
     with pytest.raises(MalformedEvent, match="not an S3 notification"):
         decode_body(body(record(), wrong))
 
@@ -129,11 +129,11 @@ def test_one_wrong_record_refuses_the_whole_message(wrong):
 TEST_MESSAGE = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b", "RequestId": "5582815E1AEA5ADF"}
 
 
-def test_the_message_s3_sends_to_try_a_queue_is_about_no_key():
+def test_the_test_message_of_s3_names_no_key():
     assert decode_body(json.dumps(TEST_MESSAGE)) == []
 
 
-def test_a_message_that_calls_itself_a_test_but_has_records_is_believed_to_have_them():
+def test_the_records_of_a_test_message_are_decoded():
     assert keys(json.dumps(TEST_MESSAGE | {"Records": [record("k")]})) == ["k"]
 
 
@@ -145,17 +145,17 @@ def test_a_notification_wrapped_by_sns_is_unwrapped():
     assert keys(sns(body(record("k")), Subject="Amazon S3 Notification", SignatureVersion="1")) == ["k"]
 
 
-def test_a_test_message_wrapped_by_sns_is_about_no_key():
+def test_a_test_message_wrapped_by_sns_names_no_key():
     assert decode_body(sns(json.dumps(TEST_MESSAGE))) == []
 
 
 @pytest.mark.parametrize("message", [None, {"Records": []}, "", "words of a person", "[]"], ids=str)
-def test_an_sns_message_about_something_else_is_refused(message):
+def test_an_sns_message_without_a_notification_is_refused(message):
     with pytest.raises(MalformedEvent):
         decode_body(sns(message))
 
 
-def test_an_event_as_lambda_is_given_it_is_decoded_alike():
+def test_an_event_passed_by_lambda_is_decoded_like_its_json():
     assert decode({"Records": [record("a+b")]}) == decode_body(body(record("a+b")))
 
 
@@ -182,12 +182,12 @@ def test_a_key_is_decoded_once(encoded, key):
 
 
 @pytest.mark.parametrize("key", ["a b+c%d/é/🎨 ?#&=;'\"<>\\", "//", " ", "%41", "a\u2028b"])
-def test_what_s3_encodes_comes_out_as_it_was(key):
+def test_every_key_encoded_by_s3_is_decoded_unchanged(key):
     assert keys(body(record(quote_plus(key, safe="/")))) == [key]
 
 
 @pytest.mark.parametrize("encoded", ["%FF", "caf%E9.jpg", "%C3", "%ED%A0%80", "%C0%AF"])
-def test_a_key_that_is_not_utf_8_is_refused_and_never_guessed(encoded):
+def test_a_key_that_is_not_utf_8_is_refused(encoded):
     with pytest.raises(MalformedEvent, match="not percent-encoded UTF-8"):
         decode_body(body(record(encoded)))
 
@@ -209,30 +209,30 @@ def test_a_longer_key_is_refused(key):
 
 
 @pytest.mark.parametrize("text", ["", "{", "hello", "{'Records': []}", '{"Records": []} x', "\x00"])
-def test_what_is_not_json_is_refused(text):
+def test_a_message_that_is_not_json_is_refused(text):
     with pytest.raises(MalformedEvent, match="not JSON"):
         decode_body(text)
 
 
 @pytest.mark.parametrize("text", ["[]", f"[{body(record())}]", "1", '"text"', "null", "true"])
-def test_json_that_is_no_object_is_refused(text):
+def test_json_that_is_not_an_object_is_refused(text):
     with pytest.raises(MalformedEvent, match="not a JSON object"):
         decode_body(text)
 
 
 @pytest.mark.parametrize("text", ["{}", '{"Records": null}', '{"Records": {}}', '{"Event": "other"}'])
-def test_an_object_that_is_no_notification_is_refused(text):
+def test_an_object_without_a_list_of_records_is_refused(text):
     with pytest.raises(MalformedEvent, match="Records"):
         decode_body(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"Records":' * 100_000, body(record()).replace("3", "[" * 9999)])
-def test_deep_nesting_is_refused_and_breaks_nothing(text):
+def test_a_deeply_nested_message_is_refused(text):
     with pytest.raises(MalformedEvent):
         decode_body(text)
 
 
-def test_an_envelope_in_an_envelope_many_times_is_no_problem():
+def test_nested_sns_envelopes_are_unwrapped():
     text = body(record("k"))
     for _ in range(8):
         text = sns(text)
@@ -295,7 +295,7 @@ def test_an_eventbridge_event_wrapped_by_sns_is_unwrapped():
     assert keys(sns(json.dumps(bridge("k+%")))) == ["k+%"]
 
 
-def test_an_eventbridge_event_as_lambda_receives_it_is_decoded_alike():
+def test_an_eventbridge_event_passed_by_lambda_is_decoded_like_its_json():
     assert decode(bridge("a+b")) == decode_body(json.dumps(bridge("a+b")))
 
 
@@ -314,7 +314,7 @@ def test_an_eventbridge_event_as_lambda_receives_it_is_decoded_alike():
     ],
     ids=str,
 )
-def test_an_eventbridge_event_of_something_else_is_refused_and_the_field_is_named(wrong, where):
+def test_the_error_for_another_eventbridge_event_names_the_field(wrong, where):
     with pytest.raises(MalformedEvent, match=rf"not an EventBridge event of S3: {where}: "):
         decode_body(json.dumps(wrong))
 

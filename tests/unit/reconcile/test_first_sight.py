@@ -11,7 +11,7 @@ from s3_manifest.manifest.model import UnreadableManifest
 OURS = Sweep(kind="style", id="16", created_at=NOON)
 
 
-def test_what_one_listing_names_is_complete_in_one_commit():
+def test_a_collection_of_one_listing_is_complete_after_one_commit():
     harness = Harness()
     harness.upload("a.jpg", "b.jpg", "collection.json")
     harness.commit(harness.upload("new.jpg"))
@@ -36,7 +36,7 @@ def test_each_entry_has_an_event_or_the_listing_as_its_source():
     }
 
 
-def test_every_key_is_observed_one_time():
+def test_every_key_is_observed_once():
     harness = Harness()
     harness.upload("old.jpg")
     harness.commit(harness.upload("new.jpg"))
@@ -54,7 +54,7 @@ def test_a_listing_is_no_observation():
     assert harness.filenames() == ["new.jpg"]
 
 
-def test_more_than_one_listing_names_asks_for_a_sweep_and_is_incomplete():
+def test_a_collection_of_several_listings_is_incomplete_and_requests_a_sweep():
     harness = Harness(RecordingStore(page_size=2))
     harness.upload("a.jpg", "b.jpg", "c.jpg")
     harness.commit(harness.upload("new.jpg"))
@@ -63,7 +63,7 @@ def test_more_than_one_listing_names_asks_for_a_sweep_and_is_incomplete():
     assert harness.queued_jobs == [OURS]
 
 
-def test_a_key_that_s3_does_not_answer_for_requests_a_sweep_and_is_incomplete():
+def test_an_unreadable_key_makes_the_manifest_incomplete_and_requests_a_sweep():
     harness = Harness()
     harness.upload("odd.jpg", "a.jpg")
     harness.store.unreadable = {PREFIX + "odd.jpg"}
@@ -73,7 +73,7 @@ def test_a_key_that_s3_does_not_answer_for_requests_a_sweep_and_is_incomplete():
     assert (harness.queued_jobs, list(outcome.unreadable)) == ([OURS], [PREFIX + "odd.jpg"])
 
 
-def test_the_sweep_is_asked_for_before_the_head_is_written():
+def test_the_sweep_is_requested_before_the_head_is_written():
     harness = Harness(RecordingStore(page_size=1))
     keys = harness.upload("a.jpg", "b.jpg")
     asked_by_then = []
@@ -82,13 +82,13 @@ def test_the_sweep_is_asked_for_before_the_head_is_written():
     assert asked_by_then == [OURS]
 
 
-def test_a_sweep_is_for_the_head_whose_moment_it_names():
+def test_a_requested_sweep_names_the_creation_time_of_its_head():
     harness = Harness(RecordingStore(page_size=1))
     harness.commit(harness.upload("a.jpg", "b.jpg"))
     assert harness.queued_jobs[0].created_at == harness.head().created_at
 
 
-def test_two_first_sights_at_once_make_one_manifest_with_both():
+def test_two_concurrent_first_commits_create_one_manifest_with_both_files():
     harness = Harness()
     key_of_other = harness.upload("theirs.jpg")
     harness.store.unreadable = set(key_of_other)

@@ -91,7 +91,7 @@ def test_an_object_replaced_while_its_md5_is_computed_is_observed_again(times, m
     assert harness.head().files[0].md5_hash == "900150983cd24fb0d6963f7d28e17f72"
 
 
-def test_an_object_that_never_holds_still_is_unreadable_for_now(monkeypatch):
+def test_an_object_that_is_replaced_constantly_is_reported_as_unreadable(monkeypatch):
     harness = Harness(md5_max_bytes=3)
     keys = harness.upload("a.jpg", **MULTIPART)
     versions = iter(range(99))
@@ -119,7 +119,7 @@ def test_an_object_that_describes_others_is_a_sidecar(filename):
 
 
 @pytest.mark.parametrize("filename", ["deep/collection.json", "Collection.json", "collection.json.bak"])
-def test_an_object_of_a_name_that_is_only_alike_is_a_file(filename):
+def test_an_object_with_a_name_similar_to_a_sidecar_is_a_file(filename):
     harness = Harness()
     harness.commit(harness.upload(filename))
     assert (harness.filenames(), sidecars(harness)) == ([filename], [])
@@ -188,7 +188,7 @@ def test_a_collection_json_removed_after_its_observation_is_missing(changed_afte
     [{"md5": "é"}, {"generated-at": "0001-01-01"}, {"prompt": "=?raw_unicode_escape?Q?=5Cud800?="}],
     ids=lambda metadata: next(iter(metadata)),
 )
-def test_no_metadata_of_one_object_keeps_the_others_out_of_the_manifest(metadata):
+def test_odd_metadata_of_one_object_does_not_keep_others_out_of_the_manifest(metadata):
     harness = Harness()
     harness.commit([*harness.upload("odd.jpg", metadata=metadata, **MULTIPART), *harness.upload("a.jpg")])
     assert "a.jpg" in harness.filenames()

@@ -37,7 +37,7 @@ def page_keys(harness):
     return [page.key for page in harness.head().pages]
 
 
-def test_many_files_are_in_pages_that_the_commit_is_named_in():
+def test_many_files_are_in_pages_named_after_the_commit():
     harness = paged()
     assert harness.head().files == ()
     assert page_keys(harness) == [f"{PAGES}commit2-{n}.json" for n in range(6)]
@@ -56,13 +56,13 @@ def test_a_commit_reads_and_writes_the_pages_it_touches_and_no_others():
 
 
 @pytest.mark.parametrize("count", [12, 36, 120])
-def test_what_a_commit_costs_does_not_grow_with_the_collection(count):
+def test_the_requests_of_a_commit_do_not_depend_on_the_size_of_the_collection(count):
     harness = paged(count)
     harness.commit(harness.upload("0003.jpg", body=b"other"))
     assert [request.split()[0] for request in harness.store.requests] == ["GET", "GET", "HEAD", "ADD", "ADD", "PUT"]
 
 
-def test_a_commit_that_alters_nothing_writes_the_head_and_nothing_else():
+def test_a_commit_without_changes_writes_only_the_head():
     harness = paged()
     before = harness.head()
     harness.commit(keys(0, 35))
@@ -87,7 +87,7 @@ def test_pages_record_and_checkpoint_are_written_before_the_head_that_refers_to_
     assert heads.decode(STYLE, harness.store.objects[heads.checkpoint_key(STYLE, 2, commit)][1]) == harness.head()
 
 
-def test_a_revision_has_one_record_and_one_in_so_many_a_checkpoint(monkeypatch):
+def test_each_revision_has_one_record_and_every_nth_a_checkpoint(monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
     harness = Harness()
     for revision in range(1, 8):
@@ -115,7 +115,7 @@ def test_the_record_lists_the_changes_of_the_revision():
 
 
 @pytest.mark.parametrize(("pages", "commits"), [(1, 6), (2, 3), (4, 2), (6, 1), (7, 1)])
-def test_one_commit_touches_no_more_pages_than_it_may_hold(pages, commits, monkeypatch):
+def test_a_commit_touches_at_most_the_maximum_of_pages(pages, commits, monkeypatch):
     monkeypatch.setattr(working_set, "MAX_PAGES", pages)
     harness = paged()
     outcome = harness.commit(harness.upload(*names(*range(36)), body=b"other"))
@@ -131,14 +131,14 @@ def pages_in_a_commit(harness: Harness, verb: str) -> list[int]:
     return [commit.count(f"{verb} {PAGES}") for commit in commits]
 
 
-def test_with_bounded_pages_the_last_commit_completes_and_no_other(monkeypatch):
+def test_only_the_last_of_several_commits_sets_the_time_of_verification(monkeypatch):
     monkeypatch.setattr(working_set, "MAX_PAGES", 1)
     harness = paged()
     harness.commit(keys(*range(36)), verification=Verification(harness.head().created_at, EVENING))
     assert [head.last_verified_at for head in harness.store.written_heads[-6:]] == [NOON] * 5 + [EVENING]
 
 
-def test_where_all_files_go_the_manifest_is_small_again():
+def test_a_manifest_most_of_whose_files_were_deleted_is_inline_again():
     harness = paged()
     for key in keys(*range(34)):
         harness.store.remove(key)
@@ -146,7 +146,7 @@ def test_where_all_files_go_the_manifest_is_small_again():
     assert (harness.head().pages, harness.filenames()) == ((), names(34, 35))
 
 
-def test_a_page_that_went_with_a_head_that_is_another_by_now_is_no_trouble():
+def test_a_page_deleted_together_with_a_replaced_head_is_a_conflict():
     harness = paged()
     (first, *_) = page_keys(harness)
     get = harness.store.get
@@ -198,7 +198,7 @@ def test_pages_of_a_lost_attempt_are_never_referred_to():
 
 
 @pytest.mark.parametrize("part", ["pages/", "changes/"])
-def test_where_a_page_or_the_record_is_refused_no_head_is_written(part):
+def test_no_head_is_written_when_a_page_or_the_record_is_refused(part):
     harness = paged()
     before, add = harness.store.objects[HEAD], harness.store.add
 

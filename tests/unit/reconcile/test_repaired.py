@@ -28,7 +28,7 @@ def with_a_lost_page(index=2, count=36):
     return harness, Sweep(kind="style", id="16", broken=(key,))
 
 
-def test_a_manifest_that_holds_no_pages_any_more_has_none_to_repair():
+def test_a_repair_of_a_manifest_without_pages_writes_nothing():
     harness, job = with_a_lost_page()
     harness.store.remove(STYLE.head_key)
     for key in [key for key in harness.store.objects if key.startswith(PREFIX)][3:]:
@@ -40,7 +40,7 @@ def test_a_manifest_that_holds_no_pages_any_more_has_none_to_repair():
     assert harness.store.written_heads == []
 
 
-def test_a_page_that_is_lost_while_another_is_repaired_is_repaired_with_it():
+def test_a_page_lost_during_a_repair_is_repaired_too():
     harness, job = with_a_lost_page()
     harness.store.remove(PREFIX + names(12)[0])
     beside, get, reads = harness.head().pages[1].key, harness.store.get, []
@@ -69,7 +69,7 @@ def test_the_record_of_a_repair_names_no_files_as_added():
     assert list(record.file_changes()) == []
 
 
-def test_what_others_commit_while_a_repair_observes_is_not_undone():
+def test_a_repair_does_not_undo_concurrent_commits():
     harness, job = with_a_lost_page()
     harness.store.remove(PREFIX + names(12)[0])
     head, others = harness.store.head, [PREFIX + names(30)[0]]
@@ -98,7 +98,7 @@ def paused_after_the_first_pages(harness):
     return job
 
 
-def test_a_sweep_does_not_call_complete_what_a_repair_left_out_behind_it():
+def test_a_resumed_sweep_includes_keys_that_a_repair_behind_it_left_out():
     harness = complete_harness(36)
     going_on = paused_after_the_first_pages(harness)
     harness.store.remove(harness.head().pages[0].key)
@@ -113,7 +113,7 @@ def test_a_sweep_does_not_call_complete_what_a_repair_left_out_behind_it():
     assert (harness.head().complete, harness.head().last_verified_at) == (True, EVENING)
 
 
-def test_a_sweep_does_not_call_complete_what_its_own_repair_at_the_end_left_out():
+def test_a_sweep_whose_final_repair_left_out_a_key_fails_and_stays_incomplete():
     harness, _ = with_a_lost_page(0)
     head = harness.head()
     first, odd = (PREFIX + name for name in names(1, 2))
@@ -154,7 +154,7 @@ def test_a_repair_that_died_before_it_was_announced_is_announced_when_it_is_repe
     assert harness.announcements[-1][0] == harness.head().revision
 
 
-def test_a_repair_in_part_that_died_before_its_sweep_is_followed_by_that_when_it_is_repeated():
+def test_a_repeated_partial_repair_is_followed_by_its_sweep():
     harness, job = with_a_lost_page()
     odd = PREFIX + names(13)[0]
     harness.store.unreadable.add(odd)
@@ -168,7 +168,7 @@ def test_a_repair_in_part_that_died_before_its_sweep_is_followed_by_that_when_it
     assert harness.head().complete
 
 
-def test_of_many_requests_for_a_repair_only_those_that_may_have_started_it_sweep():
+def test_a_request_for_a_repair_that_is_already_done_does_not_sweep():
     harness, job = with_a_lost_page()
     harness.store.unreadable.add(PREFIX + names(13)[0])
     repair(harness.environment, STYLE, job.broken)
@@ -177,7 +177,7 @@ def test_of_many_requests_for_a_repair_only_those_that_may_have_started_it_sweep
     assert harness.store.requests_for("LIST", PREFIX) == []
 
 
-def test_a_rebuild_that_time_ran_out_for_is_tried_again():
+def test_a_rebuild_that_time_ran_out_for_is_retried():
     harness = complete_harness(36)
     harness.commit(harness.upload(PROMPTS, body=b'{"0003.jpg": "cat"}'))
     (copy,) = harness.head().sidecars[0].copies
@@ -196,7 +196,7 @@ def test_a_rebuild_that_time_ran_out_for_is_tried_again():
 
 @pytest.mark.parametrize("at", ["a look", "the end"])
 @pytest.mark.parametrize("count", [3, 36], ids=["without pages", "with pages"])
-def test_a_copy_that_is_lost_in_the_middle_of_a_sweep_does_not_keep_it_going_for_ever(at, count):
+def test_a_sweep_ends_although_the_copy_of_a_sidecar_was_lost_meanwhile(at, count):
     harness = complete_harness(count)
     harness.commit(harness.upload(PROMPTS, body=b'{"0001.jpg": "cat"}'))
     head, ask = harness.head(), harness.enqueue
@@ -239,7 +239,7 @@ def busy(harness, reads):
 
 
 @pytest.mark.parametrize("job", ["asked for", "as every day"])
-def test_a_lost_page_of_a_collection_that_is_never_quiet_is_found_and_repaired(job):
+def test_a_lost_page_of_a_constantly_changing_collection_is_repaired(job):
     harness, asked = with_a_lost_page()
     lost = asked.broken[0]
     busy(harness, lambda key: key == lost)
@@ -262,7 +262,7 @@ def archived(store, key):
     store.objects[key] = present._replace(archived=True, storage_class="GLACIER"), body
 
 
-def test_a_page_that_went_into_an_archive_is_replaced():
+def test_an_archived_page_is_replaced():
     harness = complete_harness(36)
     key = harness.head().pages[2].key
     archived(harness.store, key)
@@ -273,7 +273,7 @@ def test_a_page_that_went_into_an_archive_is_replaced():
     assert (harness.head().complete, harness.head().last_verified_at) == (True, EVENING)
 
 
-def test_very_many_pages_that_went_into_an_archive_are_reason_for_a_rebuild(monkeypatch):
+def test_many_archived_pages_cause_a_rebuild(monkeypatch):
     monkeypatch.setattr("s3_manifest.reconcile.repair.MAX_PAGES", 2)
     harness = complete_harness(36)
     for page in harness.head().pages:
@@ -301,7 +301,7 @@ def test_an_unreadable_copy_of_a_sidecar_is_written_again(of):
     harness.commit(harness.upload(*names(3), body=b"other"))
 
 
-def test_a_page_that_is_forbidden_to_read_does_not_count_as_lost():
+def test_a_forbidden_page_does_not_count_as_lost():
     harness = complete_harness(36)
     before, key = harness.head(), harness.head().pages[2].key
     get = harness.store.get

@@ -235,7 +235,7 @@ def test_a_sidecar_in_a_subfolder_is_a_file_and_a_problem(name):
         (b'"text"', None),
     ],
 )
-def test_the_prompt_of_a_json_caption(body, text):
+def test_a_json_caption_has_its_first_usable_text_as_the_prompt(body, text):
     assert read_json_caption(body) == text
 
 

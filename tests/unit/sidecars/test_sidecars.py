@@ -311,7 +311,7 @@ def test_a_csv_can_have_any_line_ends(end):
         ("file_name,text\na.png,Z\xfcrich\n".encode("latin-1"), "line 2.text: it is not UTF-8"),
     ],
 )
-def test_problems_of_a_csv(body, words):
+def test_problems_of_a_csv_are_reported(body, words):
     assert words in table(body).problems[0]
 
 
@@ -376,7 +376,7 @@ def test_collection_json_gives_the_title_and_declares_generations():
         ({"generations": [LORA, LORA]}, "generations.1: lora 7 is already declared"),
     ],
 )
-def test_problems_of_a_collection_json(document, words):
+def test_problems_of_a_collection_json_are_reported(document, words):
     (problem,) = collection_json(document).problems
     assert problem.startswith(words)
 

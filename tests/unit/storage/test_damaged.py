@@ -88,7 +88,7 @@ def test_a_page_is_compared_with_a_reference_of_an_earlier_version():
 
 @pytest.mark.parametrize("index", [0, 2, 5], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_sweep_repairs_a_broken_page_and_the_history_goes_on(harm, index):
+def test_a_sweep_repairs_a_broken_page_and_the_history_continues(harm, index):
     harness, _ = harmed(harm, index)
     before = harness.head()
     run_sweep(harness)
@@ -186,7 +186,7 @@ def message(*filenames):
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_asks_for_its_repair(harm):
+def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_requests_its_repair(harm):
     harness, key = harmed(harm)
     healthy, broken = names(3)[0], names(13)[0]
     harness.upload(healthy, broken, body=b"other")
@@ -208,7 +208,7 @@ def pages_but(harness, broken):
     return [entry for run in snapshot.read(refs) for entry in run.entries()]
 
 
-def test_a_thin_page_beside_a_broken_one_stays_thin_until_that_is_repaired():
+def test_a_small_page_beside_a_broken_one_is_not_merged_until_the_repair():
     harness, key = harmed(lost, 1)
     removed = [PREFIX + name for name in names(*range(1, 6))]
     for removed_key in removed:

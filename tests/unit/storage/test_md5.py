@@ -121,7 +121,7 @@ def test_the_proofs_are_tried_in_order():
     ],
     ids=str,
 )
-def test_garbage_proves_nothing_and_breaks_nothing(metadata):
+def test_invalid_metadata_proves_no_md5(metadata):
     assert proof(**metadata) is None
 
 
@@ -130,7 +130,7 @@ def entry_with(computed, **facts):
     return made.md5_hash, made.md5_source
 
 
-def test_bytes_that_were_read_are_the_last_proof():
+def test_the_computed_md5_is_the_last_proof():
     assert entry_with(OTHER_MD5, etag=MULTIPART) == (OTHER_MD5, "computed")
 
 

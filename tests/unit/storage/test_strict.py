@@ -140,12 +140,12 @@ def test_an_invalid_summary_is_none(change):
         '{"job":"sweep","kind":"style","id":"16","broken":"abc"}',
     ],
 )
-def test_a_job_of_other_types_is_malformed(body):
+def test_a_job_with_fields_of_other_types_is_malformed(body):
     with pytest.raises(MalformedJob):
         decode_job(body)
 
 
-def test_a_cursor_with_foreign_characters_is_none():
+def test_a_cursor_with_foreign_characters_is_rejected():
     cursor = encode_cursor(Position(kind="style", id="16"))
     assert decode_cursor(cursor, Position) == Position(kind="style", id="16")
     for wrong in (cursor[:4] + "!" + cursor[4:], cursor + "\n", cursor.replace("e", "é", 1), " " + cursor):

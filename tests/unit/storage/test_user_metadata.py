@@ -47,12 +47,12 @@ def checked_value(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_value_of_user_metadata_comes_out_as_it_went_in(text):
+def test_user_metadata_is_decoded_unchanged(text):
     assert decode_metadata(checked_value(text)) == text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_any_text_comes_out_as_it_went_in(text):
+def test_any_text_is_decoded_unchanged(text):
     assert decode_metadata(checked_value(text)) == text
 
 

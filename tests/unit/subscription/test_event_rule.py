@@ -11,7 +11,7 @@ from s3_manifest.subscription.notifications import EVENTS
 BUCKET = "my-images"
 
 
-def test_the_pattern_is_about_the_collections_prefixes_of_one_bucket():
+def test_the_pattern_matches_the_prefixes_of_one_bucket():
     pattern = json.loads(event_rule.pattern(BUCKET, ["styles/", "größe/"]))
     assert pattern["source"] == ["aws.s3"]
     assert pattern["detail"] == {
@@ -37,7 +37,7 @@ def test_the_pattern_has_the_same_events_as_notifications():
     assert sorted(types) == sorted(set(DETAIL_TYPES.values()))
 
 
-def test_each_bucket_of_a_stack_has_a_rule_of_its_own_whose_name_eventbridge_takes():
+def test_each_bucket_of_a_stack_has_its_own_rule_with_a_valid_name():
     prefix = "s3-manifest-5657c445-4358-447b-8586-577ff2430b01"
     names = {event_rule.name(prefix, bucket) for bucket in ("a" * 63, "b" * 63, BUCKET)}
     assert len(names) == 3

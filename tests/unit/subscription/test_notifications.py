@@ -61,7 +61,7 @@ def test_an_empty_bucket_gets_one_configuration_for_each_prefix():
     }
 
 
-def test_the_events_include_what_lifecycle_rules_do_and_the_end_of_a_restore():
+def test_the_events_include_lifecycle_actions_and_completed_restores():
     assert set(EVENTS) >= {
         "s3:ObjectCreated:*",
         "s3:ObjectRemoved:*",
@@ -71,7 +71,7 @@ def test_the_events_include_what_lifecycle_rules_do_and_the_end_of_a_restore():
     }
 
 
-def test_the_events_are_ones_that_s3_knows():
+def test_every_event_is_known_to_s3():
     event: Any = boto3.client("s3", region_name="us-east-1").meta.service_model.shape_for("Event")
     assert set(EVENTS) <= set(event.enum)
 
@@ -239,7 +239,7 @@ def test_a_queue_whose_policy_has_not_propagated_is_retried():
     ],
     ids=["undone", "refused"],
 )
-def test_it_fails_after_about_a_minute_with_the_reason(bucket, words):
+def test_a_subscription_fails_after_about_a_minute_with_the_reason(bucket, words):
     pauses = []
     with pytest.raises(NotSubscribed, match=f"bucket b: .*{words}"):
         applied(bucket, pauses=pauses)

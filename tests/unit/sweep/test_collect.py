@@ -85,7 +85,7 @@ def test_only_objects_of_the_head_and_of_the_retained_history_stay():
     whole(harness)
 
 
-def test_a_second_collection_finds_nothing_more():
+def test_a_second_garbage_collection_deletes_nothing():
     harness = lived(60, lost_every=5)
     harness.now = day(62)
     collect_garbage(harness.environment, STYLE)
@@ -96,7 +96,7 @@ def test_a_second_collection_finds_nothing_more():
 
 @pytest.mark.parametrize("at_once", [1, 7])
 @pytest.mark.parametrize("cut", range(0, 120, 5))
-def test_a_collection_that_is_cut_at_any_delete_loses_nothing_and_is_made_up_for(cut, at_once, monkeypatch):
+def test_an_interrupted_garbage_collection_loses_nothing_and_the_next_one_finishes_it(cut, at_once, monkeypatch):
     monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", at_once)
     harness = lived(40, lost_every=3)
     harness.now = day(42)
@@ -120,7 +120,7 @@ def test_expired_history_is_deleted_oldest_first():
 
 
 @pytest.mark.parametrize(("age", "retained"), [(0, True), (0.99, True), (1.01, False), (29, False)])
-def test_a_lost_commit_leaves_nothing_behind_but_for_a_day(age, retained):
+def test_objects_of_a_lost_commit_are_deleted_after_a_day(age, retained):
     harness = complete_harness(36)
     before = set(below(harness, STYLE.folder))
     harness.store.before_put = lost_once(harness)
@@ -143,7 +143,7 @@ def test_a_replaced_page_without_a_checkpoint_is_garbage_once_it_is_a_day_old(ag
     assert (first.key in harness.store.objects) == retained
 
 
-def test_pages_and_records_of_a_commit_that_is_being_made_are_left_to_it():
+def test_pages_and_records_of_a_commit_in_progress_are_not_deleted():
     harness = lived(40)
     harness.now = day(42)
 
@@ -185,7 +185,7 @@ def test_history_is_retained_for_the_configured_days_and_at_least_one(history_da
 
 
 @pytest.mark.parametrize("count", [5, 36])
-def test_the_record_of_the_present_revision_stays_however_old_it_is(count):
+def test_the_record_of_the_present_revision_is_never_deleted(count):
     """By it a manifest that is recreated goes on with a higher revision, not with one that was there before."""
     harness = lived(3, count)
     harness.now = day(400)
@@ -233,7 +233,7 @@ def test_files_and_backups_of_heads_and_other_collections_are_no_garbage():
     assert all(PREFIX + name in harness.store.objects for name in names(*range(36)))
 
 
-def test_a_small_manifest_has_its_history_collected_too():
+def test_the_history_of_a_small_manifest_expires_too():
     harness = Harness()
     harness.commit(harness.upload("a.jpg"))
     harness.now = day(40)

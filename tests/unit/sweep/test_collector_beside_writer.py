@@ -137,7 +137,7 @@ def test_the_step_lists_cover_every_request(act):
 
 @pytest.mark.parametrize("killed_at", COLLECTOR_STEPS)
 @pytest.mark.parametrize("step", WRITER_STEPS)
-def test_a_collector_that_runs_between_two_requests_of_a_writer_takes_nothing_from_it(step, killed_at):
+def test_a_collector_between_two_requests_of_a_writer_deletes_nothing_it_needs(step, killed_at):
     harness, history = lived()
     write(harness, Stepped(harness.store, step, lambda: until_killed(run_collector, harness, killed_at)))
     assert "0011b.jpg" in files_of(harness)
@@ -168,7 +168,7 @@ def test_pages_of_only_a_new_checkpoint_stay_whatever_their_age(step, monkeypatc
 
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
-def test_what_a_killed_writer_left_is_collected_later_and_nothing_else(killed_at):
+def test_only_leftovers_of_a_killed_writer_are_collected_later(killed_at):
     harness, history = lived()
     until_killed(write, harness, killed_at)
     harness.now = timestamp(datetime.fromisoformat(harness.now) + timedelta(days=1, seconds=1))

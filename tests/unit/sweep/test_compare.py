@@ -62,7 +62,7 @@ def found(harness, slots_each=64, start="", **more):
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36, 1000])
 @pytest.mark.parametrize("slots_each", [1, 2, 4, 64])
-def test_what_differs_is_found_once_in_whatever_pieces_it_is_listed(slots_each, listing):
+def test_differences_are_found_once_with_any_size_of_listings_and_ranges(slots_each, listing):
     harness = drifted()
     harness.store.page_size = listing
     assert found(harness, slots_each) == (sorted(SWEPT), 0)
@@ -70,7 +70,7 @@ def test_what_differs_is_found_once_in_whatever_pieces_it_is_listed(slots_each, 
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36])
 @pytest.mark.parametrize("max_keys", [0, 1, 3])
-def test_what_differs_is_found_once_wherever_the_comparison_stops(max_keys, listing):
+def test_differences_are_found_once_wherever_the_comparison_stops(max_keys, listing):
     harness = drifted()
     harness.store.page_size = listing
     keys, stops = found(harness, max_keys=max_keys)
@@ -82,7 +82,7 @@ def test_what_differs_is_found_once_wherever_the_comparison_stops(max_keys, list
     "start", ["0003.jpg", "0003.jpg\0", "0004.jpg", "0005.jpgx", "0006.jpg", "0017.jpg", "0036", "~"]
 )
 @pytest.mark.parametrize("slots_each", [1, 64])
-def test_from_a_name_on_nothing_before_it_is_compared(start, slots_each):
+def test_a_comparison_from_a_name_on_skips_earlier_names(start, slots_each):
     assert found(drifted(), slots_each, start) == (sorted(name for name in SWEPT if name >= start), 0)
 
 
@@ -94,7 +94,7 @@ def test_with_little_time_left_a_comparison_stops_after_a_listing():
     assert (keys, stops) == (sorted(SWEPT), len(harness.store.requests_for("LIST")) - 1)
 
 
-def test_each_page_is_read_once_also_if_it_is_as_listed():
+def test_a_comparison_reads_each_page_once():
     harness = drifted()
     pages = [page.key for page in harness.head().pages]
     found(harness)
@@ -112,7 +112,7 @@ def test_each_page_is_read_once_also_if_it_is_as_listed():
         (36, "zzz", 2, [range(5, 6)]),
     ],
 )
-def test_a_collection_is_compared_in_ranges_of_so_many_pages(count, start, slots_each, expected):
+def test_a_collection_is_split_into_ranges_of_pages(count, start, slots_each, expected):
     assert split_slots(comparer(complete_harness(count)).slots, start, slots_each) == expected
 
 
@@ -151,7 +151,7 @@ def test_a_comparison_of_an_emptied_collection_stops_early_too(left):
     assert result.resume_at is not None
 
 
-def test_a_page_that_went_with_its_head_is_a_conflict():
+def test_a_page_deleted_together_with_its_head_is_a_conflict():
     harness = drifted()
     compare = comparer(harness)
     first = harness.head().pages[0].key

@@ -78,7 +78,7 @@ def test_a_rebuilt_manifest_is_swept_without_drift(harm):
 
 @pytest.mark.parametrize("job", [SWEEP_STYLE, None], ids=["a sweep", "a commit"])
 @pytest.mark.parametrize("harm", [broken_head, newer_head])
-def test_without_being_asked_to_nobody_replaces_an_unreadable_head(harm, job):
+def test_an_unreadable_head_is_only_replaced_on_request(harm, job):
     harness = harmed(harm)
     before = dict(harness.store.objects)
     with pytest.raises(UnreadableManifest):
@@ -104,7 +104,7 @@ def test_without_a_head_nothing_is_backed_up_and_a_head_is_created():
     assert (harness.filenames(), harness.head().revision) == (["a.jpg"], 1)
 
 
-def test_a_head_that_was_deleted_by_hand_goes_on_above_its_old_records():
+def test_a_deleted_head_is_recreated_with_a_revision_above_its_old_records():
     harness = complete_harness(5)
     harness.commit(harness.upload("new.jpg"))
     harness.store.remove(HEAD)
@@ -125,7 +125,7 @@ def test_a_rebuild_that_is_delivered_again_replaces_nothing_twice(harm):
 
 @pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_rebuild_whose_answer_is_lost_is_made_once(harm, stored):
+def test_a_rebuild_whose_response_is_lost_is_announced_once(harm, stored):
     harness = harmed(harm)
     put = harness.store.put
 
@@ -143,7 +143,7 @@ def test_a_rebuild_whose_answer_is_lost_is_made_once(harm, stored):
     assert harness.announcements == ([(4, True)] if stored else [(5, False)])
 
 
-def test_a_copy_once_made_is_made_alike_by_a_repeat():
+def test_a_repeated_backup_has_the_same_key():
     harness = harmed(broken_head)
     first = back_up_unreadable(harness.environment, STYLE)
     assert back_up_unreadable(harness.environment, STYLE) == first

@@ -202,7 +202,7 @@ def test_a_change_by_a_sweep_has_the_sweep_as_its_cause():
     ]
 
 
-def test_a_sweep_brings_nothing_back_that_goes_after_it_was_listed():
+def test_a_sweep_does_not_restore_a_file_deleted_after_it_was_listed():
     harness = complete_harness(5)
     harness.upload("new.jpg")
     run_job(harness.environment, SWEEP_STYLE, PAUSE)
@@ -212,7 +212,7 @@ def test_a_sweep_brings_nothing_back_that_goes_after_it_was_listed():
 
 
 @pytest.mark.parametrize("count", [5, 36])
-def test_what_belongs_to_a_nested_collection_is_left_to_it(count):
+def test_a_sweep_ignores_files_of_a_nested_collection(count):
     harness = complete_harness(count, collections=NESTED)
     harness.upload("0003x/a.jpg", "0004x/b.jpg", "z/c.jpg", "top.jpg")
     harness.upload("z/", body=b"")
@@ -221,7 +221,7 @@ def test_what_belongs_to_a_nested_collection_is_left_to_it(count):
     assert drift(done) == (0, 1, 0)
 
 
-def test_the_first_sweep_of_what_nobody_saw_yet_makes_its_manifest():
+def test_the_first_sweep_of_a_collection_creates_its_manifest():
     harness = Harness()
     harness.upload("a.jpg", "b.jpg")
     (done,) = run_sweep(harness)
@@ -229,7 +229,7 @@ def test_the_first_sweep_of_what_nobody_saw_yet_makes_its_manifest():
     assert harness.announcements == [(1, False)]
 
 
-def test_the_first_sweep_of_more_than_a_listing_names_leads_to_a_complete_manifest():
+def test_the_first_sweep_of_several_listings_creates_a_complete_manifest():
     harness = Harness(RecordingStore(page_size=3))
     harness.upload(*names(*range(20)))
     run_sweep(harness)
@@ -237,7 +237,7 @@ def test_the_first_sweep_of_more_than_a_listing_names_leads_to_a_complete_manife
 
 
 @pytest.mark.parametrize("left_over", [[], ["x/a.jpg"]], ids=["nothing", "only what is a nested collection's"])
-def test_of_an_empty_collection_without_a_manifest_none_is_made(left_over):
+def test_a_sweep_of_an_empty_collection_creates_no_manifest(left_over):
     harness = Harness(collections=NESTED)
     harness.upload(*left_over)
     (done,) = run_sweep(harness)
@@ -245,7 +245,7 @@ def test_of_an_empty_collection_without_a_manifest_none_is_made(left_over):
 
 
 @pytest.mark.parametrize("names", [{"kind": "gone"}, {"id": "a/b"}, {"id": ""}])
-def test_a_job_for_what_is_no_collection_any_more_does_nothing(names):
+def test_a_job_for_an_impossible_collection_does_nothing(names):
     harness = complete_harness(5)
     assert run_job(harness.environment, SWEEP_STYLE.model_copy(update=names), PAUSE) == SweepResult(finished=True)
     assert harness.store.requests == []

@@ -66,20 +66,20 @@ def styles(*ids):
         (["styles/loose.jpg", "styles//x", "other/16/x", "styles/16/"], [], styles(16)),
     ],
 )
-def test_each_collection_is_swept_once_whether_s3_knows_of_it_or_a_manifest_or_both(keys, manifests, expected):
+def test_each_collection_with_objects_or_a_manifest_is_swept_once(keys, manifests, expected):
     assert enumerated(remembered(holding(*keys), *manifests)) == (expected, 1)
 
 
 @pytest.mark.parametrize("page", [7, 100, 1000])
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 102, 200, 201, 250])
-def test_of_any_number_of_collections_none_is_left_out(count, page):
+def test_any_number_of_collections_is_swept_completely(count, page):
     harness = holding(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
     found, _ = enumerated(remembered(harness, *styles("000", "zzz")))
     assert found == [("actor", "7"), *styles(*(f"{n:03}" for n in range(count)), "zzz")]
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 250])
-def test_an_enumeration_that_pauses_goes_on_where_it_was(count):
+def test_a_paused_enumeration_continues_where_it_stopped(count):
     keys = [f"{kind}s/{n:03}/a.jpg" for kind in ("actor", "style") for n in range(count)]
     found, messages = enumerated(holding(*keys), left=seconds(PAUSE - 1))
     assert found == [(kind, f"{n:03}") for kind in ("actor", "style") for n in range(count)]
@@ -92,7 +92,7 @@ def test_continuing_after_a_deleted_collection_misses_no_other():
     assert [job.id for job in harness.queued_jobs] == ["c"]
 
 
-def test_a_nested_collection_is_swept_beside_the_one_around_it():
+def test_a_nested_collection_is_swept_beside_the_outer_one():
     harness = holding("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
     found, _ = enumerated(harness)
     assert {("style", "16"), ("variant", "16"), ("draft", "d")} <= set(found)

@@ -60,7 +60,7 @@ def ended_well(harness):
 
 @pytest.mark.parametrize("slots_each", [1, 2, 64])
 @pytest.mark.parametrize("steps", range(1, 14))
-def test_a_sweep_that_pauses_at_any_point_ends_with_the_same(steps, slots_each, monkeypatch):
+def test_a_sweep_that_pauses_at_any_point_has_the_same_result(steps, slots_each, monkeypatch):
     for bound in ("MIN_PAGES", "MAX_PAGES"):
         monkeypatch.setattr(sweep, bound, slots_each)
     harness = drifted()
@@ -117,7 +117,7 @@ def faulty(harness, at, error):
 
 
 @pytest.mark.parametrize("at", range(24))
-def test_a_sweep_that_dies_at_any_request_and_is_delivered_again_ends_with_the_same(at):
+def test_a_sweep_that_dies_at_any_request_and_is_redelivered_has_the_same_result(at):
     harness = drifted(page=12)
     queue, died = [SWEEP_STYLE], 0
     repair = faulty(harness, at, StoreError("key", "503"))
@@ -139,7 +139,7 @@ DEATHS = ["announcing", "after the head was written, unanswered"]
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_revision_of_a_sweep_that_died_before_it_announced_it_is_announced_by_its_repeat(death):
+def test_a_repeat_announces_the_revision_of_a_sweep_that_died_before_announcing_it(death):
     harness = complete_harness(5)
     harness.upload("new.jpg")
     run_job(harness.environment, SWEEP_STYLE, PAUSE)
@@ -166,7 +166,7 @@ def test_a_revision_of_a_sweep_that_died_before_it_announced_it_is_announced_by_
     assert (2, True) in harness.announcements
 
 
-def test_an_answer_that_is_lost_as_time_runs_short_is_made_up_for_by_the_rest_of_the_sweep(monkeypatch):
+def test_a_revision_whose_response_was_lost_is_announced_by_the_next_message(monkeypatch):
     """The look's second chunk was written and nobody said so: the message after it announces."""
     monkeypatch.setattr("s3_manifest.reconcile.commit.CHUNK", 1)
     harness = complete_harness(3)
@@ -219,7 +219,7 @@ def test_a_key_to_observe_again_is_passed_to_the_next_message():
     ended_well(harness)
 
 
-def test_a_key_that_stays_unreadable_fails_the_sweep_and_is_named_and_its_entry_stays():
+def test_a_sweep_fails_naming_a_key_that_stays_unreadable_and_keeps_its_entry():
     harness = complete_harness(5)
     harness.upload("0001.jpg", body=b"other")
     harness.store.unreadable = {PREFIX + "0001.jpg"}
@@ -230,7 +230,7 @@ def test_a_key_that_stays_unreadable_fails_the_sweep_and_is_named_and_its_entry_
     assert harness.head().last_verified_at == NOON
 
 
-def test_a_permission_that_is_missing_fails_the_sweep_long_before_its_end():
+def test_a_missing_permission_fails_the_sweep_early():
     harness, job = incomplete(5 * MAX_UNREADABLE)
     harness.store.page_size = MAX_UNREADABLE // 2
     harness.store.unreadable = set(harness.store.objects)
@@ -240,7 +240,7 @@ def test_a_permission_that_is_missing_fails_the_sweep_long_before_its_end():
     assert not harness.head().complete
 
 
-def test_as_many_odd_objects_as_are_allowed_do_not_stop_it():
+def test_the_maximum_of_unreadable_objects_does_not_stop_a_sweep():
     harness, job = incomplete(2 * MAX_UNREADABLE)
     harness.store.unreadable = {PREFIX + name for name in names(*range(1, MAX_UNREADABLE + 1))}
     harness.store.before_put = harness.store.unreadable.clear
@@ -283,7 +283,7 @@ def test_keys_that_do_not_fit_into_a_message_are_listed_again(deep, monkeypatch)
     assert max(map(len, messages)) < 5000 + len(json.dumps(deep)) + 500
 
 
-def test_a_message_with_many_unreadable_keys_fits_into_the_queue_all_the_same():
+def test_a_message_with_many_unreadable_keys_stays_within_the_limit_of_sqs():
     harness = complete_harness(5)
     long = ["画" * 330 + name for name in names(*range(700))]
     harness.upload(*long)

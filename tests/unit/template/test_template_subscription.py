@@ -31,7 +31,7 @@ def test_the_functions_permissions_do_not_depend_on_parameters():
     assert (parameters, "Fn::If" in text) == ([], False)
 
 
-def test_it_may_change_only_notifications_of_this_accounts_buckets():
+def test_the_function_may_change_only_notifications_of_buckets_of_its_account():
     (statement,) = [item for item in POLICY["Statement"] if "s3:PutBucketNotification" in item["Action"]]
     assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
 
