@@ -69,7 +69,7 @@ def text(fault: Fault) -> str:
     ],
     ids=lambda value: f"{value.status} {value.code}" if isinstance(value, Fault) else "",
 )
-def test_the_remedy_follows_from_the_code(fault, begins):
+def test_the_explanation_follows_from_the_error_code(fault, begins):
     assert text(fault).startswith(begins)
 
 
@@ -99,7 +99,7 @@ def test_a_head_of_an_object_with_a_customers_key_names_sse_c(objects, proxy):
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "a\rb", "nul\0"])
-def test_a_request_that_the_http_library_refuses_to_send_surely_did_not_happen(objects, proxy, value):
+def test_a_request_that_cannot_be_sent_is_a_refused_write(objects, proxy, value):
     with pytest.raises(WriteRefused, match="Nothing was sent"):
         objects.put(KEY, b"x", md5(b"x"), replaces=None, headers={"x-amz-meta-prompt": value})
     assert proxy.of("PUT") == []
@@ -117,5 +117,5 @@ def test_a_request_that_the_http_library_refuses_to_send_surely_did_not_happen(o
         (KeyError("ETag"), OutcomeUnknown),
     ],
 )
-def test_only_of_what_was_sent_the_outcome_is_unknown(error, kind):
+def test_the_outcome_is_unknown_only_for_requests_that_were_sent(error, kind):
     assert type(write_error(KEY, parse_fault(error), is_conditional=False)) is kind

@@ -40,7 +40,7 @@ def api(monkeypatch) -> Iterator[tuple[HttpApi, list[int], list[str], list[float
         thread.join()
 
 
-def test_a_throttled_request_is_repeated_with_its_body_after_longer_and_longer_waits(api):
+def test_a_throttled_request_is_retried_with_its_body_and_increasing_delays(api):
     client, statuses, asked, waited = api
     statuses += [429, 429, 200]
     assert client.request("POST", "/api/manifests/rescan", body={"a": 1}).status == 200
@@ -58,7 +58,7 @@ def test_a_request_that_stays_throttled_fails(api):
 
 
 @pytest.mark.parametrize("status", [403, 500, 503])
-def test_nothing_else_is_repeated(api, status):
+def test_only_throttled_requests_are_retried(api, status):
     client, statuses, asked, waited = api
     statuses += [status, 200]
     with pytest.raises(Unavailable):

@@ -55,7 +55,7 @@ def test_every_name_of_the_api_exists_and_is_typed():
         ("pull", ["boto3", "s3_manifest_cli.client.transfer.crt"]),
     ],
 )
-def test_only_what_is_used_is_imported(names, imported):
+def test_only_used_libraries_are_imported(names, imported):
     code = f"""
 import sys
 from s3_manifest_cli import {names}

@@ -113,7 +113,7 @@ def test_ctrl_c_while_everything_is_imported_ends_with_130_and_no_traceback():
 
 
 @pytest.mark.parametrize("swallowed", ["turned into an error", "dropped by a callback from C"])
-def test_ctrl_c_that_a_library_swallows_ends_the_run_all_the_same(swallowed):
+def test_ctrl_c_ends_the_run_even_if_a_library_swallows_it(swallowed):
     body = {
         "turned into an error": """
             try:
@@ -186,14 +186,14 @@ def test_characters_outside_the_encoding_of_the_terminal_are_escaped(encoding):
     assert re.search(rb"\\u732b\.png", answer.stdout)
 
 
-def test_what_imports_the_command_gets_its_exceptions():
+def test_an_imported_command_raises_its_exceptions():
     with pytest.raises(Exception, match="No such command"):
         program_main.main(["nonsense"], standalone_mode=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("variable", ["S3_MANIFEST_API_TOKEN", "AWS_SESSION_TOKEN"])
-def test_no_secret_is_printed_where_a_header_cannot_hold_it(variable):
+def test_a_secret_that_a_header_cannot_hold_is_not_printed(variable):
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     options = ["--api-url"] if "API" in variable else ["--bucket", "b", "--endpoint-url"]
     answer = ended("ls", *options, "http://127.0.0.1:9", "--json", env=CLEAN | keys | {variable: "secret\nsecret"})

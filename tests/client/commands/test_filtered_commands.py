@@ -32,14 +32,14 @@ def both_sides(sides):
 
 @pytest.mark.parametrize("verb", COPIES)
 @pytest.mark.parametrize("excluded", [("sub/", "*3.png", "here*"), ("*",), ("/sub", "**/s3.png", "/here.png")])
-def test_what_is_excluded_is_neither_transferred_nor_deleted_on_either_side(differing, verb, excluded):
+def test_excluded_files_are_neither_transferred_nor_deleted_on_either_side(differing, verb, excluded):
     before = both_sides(differing)
     copy(differing, verb, "--delete", *(part for pattern in excluded for part in ("--exclude", pattern)))
     assert both_sides(differing) == before
 
 
 @pytest.mark.parametrize("verb", COPIES)
-def test_what_is_not_included_is_not_deleted_on_either_side(differing, verb):
+def test_files_that_are_not_included_are_not_deleted_on_either_side(differing, verb):
     before = both_sides(differing)
     copy(differing, verb, "--delete", "--include", "/both.png")
     assert both_sides(differing) == before
@@ -76,7 +76,7 @@ def test_a_copy_whose_includes_match_nothing_fails_and_changes_nothing(differing
 
 
 @pytest.mark.parametrize("verb", READING)
-def test_reading_commands_filter_and_report_in_the_same_way(differing, verb):
+def test_reading_commands_filter_and_report_unmatched_filters(differing, verb):
     missed = differing.call(verb, differing.folder, "style/16", "--include", "*.pgn", exit_code=3)
     assert "No file in the folder or in S3 matches --include '*.pgn'" in missed.stderr
     options = ["--include", "/both.png", "--exclude", "subs/", "--json"]
@@ -85,14 +85,14 @@ def test_reading_commands_filter_and_report_in_the_same_way(differing, verb):
     assert "--exclude 'subs/' matches no file." in found.stderr
 
 
-def test_a_restore_filters_in_the_same_way(differing):
+def test_restore_filters_and_reports_an_unmatched_include(differing):
     differing.restore(differing.folder, "--exclude", "sub/", "--exclude", "subs/", "--delete")
     assert differing.files == bytes_by_name("both.png", "s3.png", "sub/here.png", "sub/deep/here.txt")
     answer = differing.restore(differing.folder, "--include", "*.pgn", exit_code=3)
     assert "style/16 had no file that matches --include at revision 1" in answer.stderr
 
 
-def test_an_export_holds_what_the_filters_select(differing, tmp_path):
+def test_an_export_holds_only_selected_files(differing, tmp_path):
     options = ["-o", tmp_path / "list", "--include", "*.png", "--exclude", "sub/", "--exclude", "x", "--json"]
     document = json.loads(differing.call("export", "style/16", "md5sum", *options).stdout)
     assert [line.split("  ")[1] for line in (tmp_path / "list").read_text().splitlines()] == ["both.png", "s3.png"]
@@ -107,7 +107,7 @@ def test_an_export_from_python_is_filtered_too(differing, tmp_path):
     assert (tmp_path / "list").read_text().endswith("  both.png\n")
 
 
-def test_a_diff_is_of_what_the_filters_select(sides):
+def test_diff_compares_only_selected_files(sides):
     sides.put("a.png", "sub/b.png")
     sides.put("c.png", "sub/d.png")
     options = ["--exclude", "sub/", "--exclude", "x", "--json"]
@@ -131,6 +131,6 @@ def test_a_pattern_that_can_match_nothing_is_wrong_usage(differing):
     differing.pull("--include", "", exit_code=2)
 
 
-def test_from_python_too_an_include_that_matches_nothing_is_an_error(differing):
+def test_an_include_that_matches_nothing_raises_in_python(differing):
     with pytest.raises(NotFound):
         pull(differing.deployment, differing.collection, differing.folder, Filter(include=("*.pgn",)))

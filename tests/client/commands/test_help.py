@@ -58,7 +58,7 @@ def test_help_fits_a_terminal_of_80_columns(path):
 
 
 @each_command
-def test_help_is_made_of_sentences(path, command):
+def test_help_consists_of_complete_sentences(path, command):
     assert command.help.partition("\n\n")[0].endswith(".")
     for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
         text = option.help.partition("  [env:")[0]

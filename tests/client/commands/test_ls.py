@@ -26,7 +26,7 @@ def test_a_corrupt_manifest_is_listed_and_the_exit_code_is_3(three):
     assert lines[3].startswith("3 collections, 2 unreadable, 2 files, ")
 
 
-def test_as_json_each_has_its_problem(three):
+def test_ls_as_json_lists_the_problem_of_each_unreadable_manifest(three):
     found = {entry["id"]: entry for entry in json.loads(three.call("ls", "--json", exit_code=3).stdout)}
     assert found["16"]["total_files"] == 2
     assert "problem" not in found["16"]
@@ -34,14 +34,14 @@ def test_as_json_each_has_its_problem(three):
     assert "schema" in found["bare"]["problem"]
 
 
-def test_only_what_cannot_be_proven_is_read(three):
+def test_ls_reads_only_manifests_without_valid_metadata(three):
     three.proxy.seen.clear()
     three.call("ls", exit_code=3)
     assert sorted(entry.key.split("/")[-2] for entry in three.proxy.of("GET", "manifest.json")) == ["bare", "broken"]
     assert len(three.proxy.of("HEAD")) == 3
 
 
-def test_of_another_kind_none_is_unreadable(three):
+def test_ls_of_another_kind_reports_no_unreadable_manifest(three):
     assert three.call("ls", "actor").stdout == "0 collections, 0 files, 0 bytes\n"
 
 

@@ -37,7 +37,7 @@ def test_a_missing_argument_is_named(sides, arguments, message):
     assert f"Error: {message}" in sides.call(*arguments, exit_code=2).stderr
 
 
-def test_a_time_before_the_history_is_answered_with_its_beginning(sides):
+def test_the_error_for_a_time_before_the_history_names_its_start(sides):
     sides.put("a.png")
     began = sides.head.last_synced
     answer = sides.call("info", "style/16", "--at", "1999-01-01", exit_code=3)
@@ -60,7 +60,7 @@ def test_a_manifest_that_was_copied_from_another_bucket_is_recognized(sides):
         ) in sides.call(*call, exit_code=2).stderr
 
 
-def test_hints_after_a_status_say_what_they_update(sides):
+def test_status_hints_name_the_side_that_they_update(sides):
     sides.put("a.png")
     sides.write("b.png")
     lines = sides.call("status", sides.folder, "style/16", exit_code=1).stdout.splitlines()

@@ -16,7 +16,7 @@ def test_at_least_forty_situations_have_distinct_names():
 @pytest.mark.parametrize(
     "situation", SITUATIONS, ids=[f"{situation.group}: {situation.what}" for situation in SITUATIONS]
 )
-def test_it_ends_with_one_line_and_its_exit_code(situation, tmp_path, request):
+def test_each_situation_prints_its_line_and_ends_with_its_exit_code(situation, tmp_path, request):
     outcome = act(situation, tmp_path, lambda: fresh_bucket(request.getfixturevalue("platform")))
     assert "Traceback" not in outcome.stderr
     assert outcome.exit_code == situation.exit_code, outcome

@@ -53,7 +53,7 @@ def test_a_denied_request_names_the_permission_to_allow(clients, service, operat
     assert refused.value.remedy == ("this server does not support the request" if permission is None else allow)
 
 
-def test_an_absent_resource_is_no_failure(clients):
+def test_an_absent_resource_is_returned_as_none(clients):
     client = clients.s3
     with Stubber(client) as stubber:
         stubber.add_client_error("get_bucket_policy", service_error_code="NoSuchBucketPolicy")

@@ -57,7 +57,7 @@ def test_a_server_that_breaks_conditions_is_an_error(fault, check, text):
     assert all("another S3 server" in finding.mend for finding in errors)
 
 
-def test_a_server_that_does_not_support_conditions_is_an_error_though_it_names_no_code():
+def test_a_server_without_conditional_requests_is_an_error_even_without_an_error_code():
     errors = [finding for finding in probed("unsupported", "errors_without_body") if finding.severity == "error"]
     assert [(finding.check, "does not support them" in finding.found) for finding in errors] == [
         (WRITES, True),

@@ -53,7 +53,7 @@ def test_a_correct_manifest_is_ok(harness):
     assert problems(harness) == {}
 
 
-def test_without_collections_nothing_is_wrong():
+def test_a_bucket_without_collections_has_no_problems():
     assert problems(Harness()) == {}
 
 

@@ -81,7 +81,7 @@ def test_a_statement_applies_to_all_some_or_none_of_many_objects(field, pattern,
     ("known", "decision"),
     [(("1.2", "1.3"), "unknown"), (("1.0", "1.1"), "denied"), ((None, "1.3"), "implicitly denied")],
 )
-def test_of_several_possible_values_all_must_agree(known, decision):
+def test_a_decision_requires_that_all_possible_values_agree(known, decision):
     statement = DENY | {"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}
     request = REQUEST._replace(context={"s3:tlsversion": known})
     assert evaluate({"Statement": [statement]}, request).decision == decision
@@ -116,5 +116,5 @@ def test_of_several_possible_values_all_must_agree(known, decision):
         ),
     ],
 )
-def test_conditions_hold_do_not_or_are_not_known(condition, decision):
+def test_a_condition_holds_fails_or_is_unknown(condition, decision):
     assert evaluate({"Statement": [DENY | {"Condition": condition}]}, REQUEST).decision == decision

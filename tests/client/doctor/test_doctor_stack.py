@@ -171,7 +171,7 @@ def test_without_a_schedule_the_sweep_interval_is_unknown():
     assert functions.sweep_interval("") is None
 
 
-def test_alarms_that_are_on_deleted_disabled_or_unnotified_are_reported():
+def test_triggered_missing_disabled_and_unnotified_alarms_are_reported():
     alarm = {
         "AlarmName": "it-DriftAlarm",
         "AlarmDescription": "events were lost",
@@ -242,7 +242,7 @@ def test_senders_are_checked_with_the_queues_policies(change, sweep, expected):
     assert severities(permissions.check_senders(STACK, {"ChangeQueue": change, "SweepQueue": sweep})) == expected
 
 
-def test_the_remedy_for_a_policy_keeps_the_statements_of_others_and_works():
+def test_the_remedy_for_a_policy_keeps_the_statements_of_others_and_passes_the_check():
     theirs = policy("ChangeQueue", "sns.amazonaws.com", "*", Sid="Theirs")
     (found, _) = permissions.check_senders(STACK, {"ChangeQueue": theirs, "SweepQueue": RULE_SENDS})
     command = shlex.split(found.mend)

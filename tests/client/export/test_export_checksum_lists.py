@@ -23,7 +23,7 @@ def test_coreutils_check_each_file(program, tmp_path):
     assert (checked.returncode, checked.stdout.count(": OK\n")) == (1, len(ODD) - 1), checked
 
 
-def test_md5sum_would_have_written_the_same(tmp_path):
+def test_an_md5sum_export_equals_the_output_of_md5sum(tmp_path):
     names = sorted(set(ODD) - {"-"})
     checksums, _ = exported("md5sum", on_disk(tmp_path, *names))
     assert checksums.decode() == run("md5sum", "--", *names, cwd=tmp_path).stdout
@@ -57,6 +57,6 @@ def test_a_file_without_an_md5_is_a_problem(format_name):
     ],
     ids=str,
 )
-def test_a_sha_256_that_is_not_of_the_whole_object_does_not_count(checksum):
+def test_a_sha_256_that_does_not_cover_the_whole_object_is_not_exported(checksum):
     body, result = exported("sha256sum", [file("a.png", checksum=checksum)])
     assert (body, problems(result)) == (b"", {"a.png": "its SHA-256 is not known"})

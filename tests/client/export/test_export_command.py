@@ -86,14 +86,14 @@ def filenames(body):
 ALL = ["../x.png", "a.png", "deep/b.png", LINE_BREAK, "notes.json", "photo.jpg", "z.png"]
 
 
-def test_without_an_output_the_export_is_all_that_is_on_stdout(export):
+def test_without_an_output_stdout_holds_only_the_export(export):
     answer = export("csv")
     assert filenames(answer.stdout_bytes) == ALL
     assert answer.stderr == ""
     assert export("csv", "-o", "-").stdout_bytes == answer.stdout_bytes
 
 
-def test_a_file_has_what_stdout_has(export, tmp_path):
+def test_an_output_file_equals_the_output_on_stdout(export, tmp_path):
     answer = export("csv", "-o", tmp_path / "files.csv")
     assert answer.stdout == f"Exported 7 files of style/16 to {tmp_path / 'files.csv'}.\n"
     assert (tmp_path / "files.csv").read_bytes() == export("csv").stdout_bytes
@@ -120,7 +120,7 @@ def test_an_existing_file_stays_if_the_export_fails(error, exit_code, export, tm
     assert exit_code == 130 or f"{str(tmp_path / 'files.csv')!r} was not written: the disk is full" in answer.stderr
 
 
-def test_a_file_that_is_replaced_keeps_its_mode_and_the_link_to_it(export, tmp_path):
+def test_a_replaced_file_keeps_its_mode_and_the_link_to_it(export, tmp_path):
     (tmp_path / "kept").mkdir()
     before = tmp_path / "kept" / "files.csv"
     before.write_text("before")
@@ -132,13 +132,13 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_the_link_to_it(export, tmp_p
     assert stat.S_IMODE(before.stat().st_mode) == 0o640
 
 
-def test_a_new_file_has_the_mode_that_new_files_have(export, tmp_path):
+def test_a_new_file_has_the_default_mode(export, tmp_path):
     (tmp_path / "other").touch()
     export("csv", "-o", tmp_path / "files.csv")
     assert (tmp_path / "files.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_a_pipe_is_written_to_and_stays_one(export, tmp_path):
+def test_an_export_is_written_to_a_pipe_without_replacing_it(export, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     read = []
     reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()), daemon=True)
@@ -219,7 +219,7 @@ def test_a_past_revision_is_exported_as_it_was(export):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(arguments, exit_code, message, export):
+def test_an_invalid_export_request_is_an_error_and_writes_nothing(arguments, exit_code, message, export):
     answer = export(*arguments, exit_code=exit_code)
     assert message in answer.stderr
     assert message in answer.stdout if "--json" in arguments else answer.stdout == ""
@@ -282,7 +282,7 @@ def test_cvat_gets_the_displayed_sizes_of_images_and_missing_ones_are_reported(e
     assert "its width and height are not known" in errors[2]
 
 
-def test_sizes_are_those_of_images_and_links_are_not_followed(tmp_path):
+def test_image_sizes_are_read_without_following_links(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(jpeg(640, 480, orientation=8))
     (tmp_path / "upright.jpg").write_bytes(jpeg(640, 480, orientation=3))
     tiff(tmp_path / "late.tif", 7, 9, at=1 << 30)

@@ -12,7 +12,7 @@ from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.local_stack.pictures import png
 
 
-def test_an_image_folder_describes_the_files_as_its_sidecar_would():
+def test_an_imagefolder_export_can_be_read_as_a_sidecar():
     image = file("a.png", prompt="a fox", good=False, labels=("dark",), generation_id=3, generated_at=STAMP)
     body, _ = exported("imagefolder", [image], of_generations(3))
     described = read_sidecar(METADATA_JSONL, body)
@@ -68,7 +68,7 @@ def test_an_image_without_a_prompt_has_no_caption_and_is_no_problem(prompt):
     assert (folder, result.files, result.left_out, result.problems) == ({}, 0, 2, ())
 
 
-def test_a_caption_is_one_line_as_trainers_read_no_more():
+def test_a_caption_is_written_as_one_line():
     folder, _ = captions(file("a.png", prompt=" a fox,\r\n\n  at dawn\rin\u2028fog\n"))
     assert folder == {"a.txt": "a fox, at dawn in\u2028fog\n".encode()}
 
@@ -98,7 +98,7 @@ def test_no_caption_lies_outside_of_the_folder(name):
     assert (folder, list(problems(result))) == ({}, [name])
 
 
-def test_captions_are_put_as_soon_as_no_other_image_can_share_them():
+def test_captions_are_written_as_soon_as_no_other_image_can_share_them():
     put = []
 
     def entries():
@@ -134,7 +134,7 @@ def test_an_image_without_a_size_is_a_problem_for_cvat():
     assert problems(result) == {"b.png": "its width and height are not known"}
 
 
-def test_cvat_needs_sizes():
+def test_a_cvat_export_without_image_sizes_is_an_error():
     out = io.BytesIO()
     with pytest.raises(Invalid, match="width and height"):
         FORMATS["cvat"].write(facts(), [file("a.png")], out)
@@ -153,7 +153,7 @@ def test_names_that_hugging_face_misreads_are_problems_with_the_call_that_loads_
     assert body.count(b"\n") == 1 + is_image(name)
 
 
-def test_of_many_such_names_a_few_are_listed():
+def test_a_problem_with_many_misread_names_lists_a_few():
     _, result = exported("imagefolder", [file(f"test {number}.png") for number in range(10)])
     (problem,) = result.problems
     assert "'test 0.png', 'test 1.png', 'test 2.png', …" in problem.problem

@@ -33,7 +33,7 @@ def test_a_csv_reader_finds_each_field_of_each_file():
     assert zoo["prompt"] == ""
 
 
-def test_csv_has_lines_as_rfc_4180_wants_them_and_no_byte_order_mark():
+def test_csv_ends_lines_as_in_rfc_4180_and_has_no_byte_order_mark():
     body, _ = exported("csv", [file("a.png")])
     assert body.startswith(b"filename,")
     assert body.count(b"\r\n") == 2
@@ -41,13 +41,13 @@ def test_csv_has_lines_as_rfc_4180_wants_them_and_no_byte_order_mark():
 
 
 @pytest.mark.parametrize("name", [*ODD, *FORMULAS])
-def test_a_csv_is_exact(name):
+def test_a_csv_holds_unusual_text_unchanged(name):
     body, _ = exported("csv", [file(name, prompt=name)])
     assert [(row["filename"], row["prompt"]) for row in rows(body)] == [(name, name)]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_for_spreadsheets_no_text_is_a_formula_and_it_is_known_for_utf_8(text):
+def test_csv_for_spreadsheets_escapes_formulas_and_has_a_byte_order_mark(text):
     body, _ = exported("csv", [file("ü.png", prompt=text)], for_spreadsheets=True)
     assert body.startswith(b"\xef\xbb\xbf")
     [row] = rows(body, "utf-8-sig")

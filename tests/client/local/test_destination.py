@@ -79,7 +79,7 @@ def test_a_missing_destination_is_created(root):
     assert files(root) == {"not/there/a.png": b"new"}
 
 
-def test_a_destination_that_is_a_link_is_the_folder_it_leads_to(root):
+def test_a_linked_destination_is_resolved_to_its_folder(root):
     link = root.parent / "link"
     link.symlink_to(root)
     with Destination(link) as destination:
@@ -183,7 +183,7 @@ def test_a_file_that_is_a_link_is_neither_replaced_nor_read_nor_removed(root):
     assert (root / "x").is_symlink()
 
 
-def test_a_folder_or_a_file_in_the_way_is_refused_and_the_rest_goes_on(root):
+def test_a_folder_or_a_file_in_the_way_is_refused_and_other_files_are_written(root):
     (root / "folder").mkdir()
     (root / "file").write_text("old")
     with Destination(root) as destination:
@@ -211,7 +211,7 @@ def test_a_working_folder_that_is_a_link_is_refused(root):
     assert outside(root) == {"x": "secret"}
 
 
-def test_links_planted_in_the_working_folder_lead_nowhere(root):
+def test_links_in_the_working_folder_are_not_followed(root):
     (root / WORKING).mkdir()
     (root / WORKING / "lock").symlink_to("../../dest-evil/x")
     with pytest.raises(Refused, match=WORKING), Destination(root):
@@ -235,7 +235,7 @@ def test_links_planted_in_the_working_folder_lead_nowhere(root):
         assert files(root) == {"a.png": b"new"}
 
 
-def test_a_link_swapped_in_right_before_the_write_leads_nowhere(root, monkeypatch):
+def test_a_link_swapped_in_right_before_the_write_is_not_followed(root, monkeypatch):
     if not folders.HAS_DESCRIPTORS:
         pytest.skip("this is what an OS without descriptors of folders cannot keep out")
     (root / "sub").mkdir()
@@ -256,7 +256,7 @@ def test_a_link_swapped_in_right_before_the_write_leads_nowhere(root, monkeypatc
     assert files(root) == {"moved/x": b"new"}
 
 
-def test_a_folder_that_alternates_with_a_link_leads_nowhere(root):
+def test_a_link_swapped_with_a_folder_repeatedly_is_never_followed(root):
     exchange = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     if not folders.HAS_DESCRIPTORS or not exchange:
         pytest.skip(
@@ -302,7 +302,7 @@ def test_a_folder_that_alternates_with_a_link_leads_nowhere(root):
     assert len(files(root)) > 1
 
 
-def test_only_regular_files_are_read_and_nothing_is_waited_for(root):
+def test_only_regular_files_are_read_and_pipes_do_not_block(root):
     os.mkfifo(root / "pipe")
     (root / "folder").mkdir()
     (root / "file").write_bytes(b"bytes")
@@ -367,7 +367,7 @@ def test_removing_the_last_file_leaves_the_destination(root):
     assert list(root.iterdir()) == []
 
 
-def test_files_come_and_go_in_one_folder_by_many_threads(root):
+def test_threads_write_and_remove_files_in_one_folder_concurrently(root):
     failures = []
 
     def work(number):
@@ -388,7 +388,7 @@ def test_files_come_and_go_in_one_folder_by_many_threads(root):
     assert list(root.iterdir()) == []
 
 
-def test_a_partial_is_found_again_by_the_same_name_and_token_only(root):
+def test_a_partial_is_resumed_only_with_the_same_name_and_token(root):
     with Destination(root) as destination:
         with destination.partial("a.png", "etag 1") as partial:
             assert not partial.resumed
@@ -411,7 +411,7 @@ def test_a_partial_is_found_again_by_the_same_name_and_token_only(root):
     assert not (root / WORKING).exists()
 
 
-def test_a_record_without_its_bytes_is_not_believed(root):
+def test_a_record_without_its_bytes_is_not_resumed(root):
     with Destination(root) as destination:
         with destination.partial("a.png", "t") as partial:
             os.write(partial.record, b"0-8")
@@ -499,7 +499,7 @@ def _enter(root, times, held, failures):
             pass
 
 
-def test_of_many_runs_that_begin_and_end_at_once_one_has_the_folder(root):
+def test_only_one_of_several_concurrent_runs_holds_the_folder(root):
     context = multiprocessing.get_context("fork")
     held, failures = context.Lock(), context.Queue()
     processes = [context.Process(target=_enter, args=(root, 25, held, failures)) for _ in range(3)]
@@ -537,7 +537,7 @@ class FoldingFolder(Folder):
         super().replace(name.lower(), folder, new.lower())
 
 
-def test_a_disk_that_takes_names_for_one_is_known_and_no_file_replaces_another(root, monkeypatch):
+def test_a_case_insensitive_disk_is_detected_and_no_file_replaces_another(root, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.local.destination.folder_at", FoldingFolder.at)
     with Destination(root) as destination:
         assert destination.file_system.ignores_case

@@ -53,7 +53,7 @@ GIT = shutil.which("git")
     "pattern",
     ["sub/", "/sub", "sub/*", "**/sub", "sub/**", "a*/b", "*.p?g", "[!a]*", "sub/**/x.png", "*/x.png", "/*.png", "!*"],
 )
-def test_git_agrees(pattern, tmp_path):
+def test_patterns_select_the_same_files_as_git(pattern, tmp_path):
     names = ("sub/x.png", "x.png", "deep/sub/x.png", "a1/b/x.png", "a/b", "sub2/x.jpg", "sub/deep/x.png", "é/x.png")
     subprocess.run([GIT, "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text(f"{pattern}\n")
@@ -80,7 +80,7 @@ def test_every_name_can_be_excluded_whatever_it_holds(pattern, name):
 
 
 @pytest.mark.parametrize(("pattern", "name"), [("*.png", "a.png\n"), ("a ", "a"), ("a", "a ")])
-def test_a_name_with_one_character_more_is_another_name(pattern, name):
+def test_a_pattern_does_not_match_a_name_that_differs_by_one_character(pattern, name):
     assert selected(Filter(include=(pattern,)), [name]) == ()
 
 
@@ -109,7 +109,7 @@ def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
         (Filter(exclude=("sub/*.txt", "other/")), True),
     ],
 )
-def test_a_folder_that_cannot_be_read_may_hold_what_is_selected(chosen, may_hold):
+def test_an_unreadable_folder_is_reported_if_it_may_hold_selected_files(chosen, may_hold):
     problem = Problem("sub/", "unreadable")
     assert chosen.select_problems([problem]) == ([problem] if may_hold else [])
 

@@ -21,7 +21,7 @@ def root(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [None, 0o777])
-def test_only_a_folder_is_opened_as_one(root, tmp_path, make):
+def test_opening_a_link_or_a_file_as_a_folder_fails(root, tmp_path, make):
     (tmp_path / "root/link").symlink_to("../evil")
     (tmp_path / "root/inside").symlink_to("sub")
     (tmp_path / "root/file").touch()
@@ -32,7 +32,7 @@ def test_only_a_folder_is_opened_as_one(root, tmp_path, make):
         assert folder.names() == ["x"]
 
 
-def test_a_missing_folder_is_made_only_if_that_is_asked_for(root, tmp_path):
+def test_a_missing_folder_is_created_only_on_request(root, tmp_path):
     with pytest.raises(FileNotFoundError):
         root.child("new")
     with root.child("new", 0o700) as folder:
@@ -42,7 +42,7 @@ def test_a_missing_folder_is_made_only_if_that_is_asked_for(root, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_EXCL])
-def test_no_file_is_opened_or_made_through_a_link(root, tmp_path, flags):
+def test_no_file_is_opened_or_created_through_a_link(root, tmp_path, flags):
     for name, target in (("old", "../evil/x"), ("new", "../evil/new")):
         (tmp_path / "root" / name).symlink_to(target)
         with pytest.raises(OSError, match=r"symbolic link|File exists"):
@@ -50,7 +50,7 @@ def test_no_file_is_opened_or_made_through_a_link(root, tmp_path, flags):
     assert {path.name: path.read_text() for path in (tmp_path / "evil").iterdir()} == {"x": "secret"}
 
 
-def test_an_open_folder_that_became_a_link_leads_to_itself_or_nowhere(root, tmp_path):
+def test_an_open_folder_replaced_by_a_link_never_leads_to_the_target(root, tmp_path):
     with root.child("sub") as folder:
         (tmp_path / "root/sub").rename(tmp_path / "root/aside")
         (tmp_path / "root/sub").symlink_to("../evil")
@@ -76,7 +76,7 @@ def test_an_open_folder_that_became_a_link_leads_to_itself_or_nowhere(root, tmp_
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR, os.O_RDWR | os.O_CREAT])
-def test_a_link_that_comes_between_the_check_and_the_opening_is_noticed(root, tmp_path, monkeypatch, flags):
+def test_a_link_created_between_check_and_open_is_detected(root, tmp_path, monkeypatch, flags):
     is_link = folders._is_link
 
     def swapped_after(found):

@@ -112,5 +112,5 @@ def check(names, portable):
 
 
 @pytest.mark.usefixtures("way")
-def test_whatever_the_names_what_is_written_lies_below_the_destination():
+def test_hostile_names_never_write_outside_the_destination():
     check()

@@ -52,7 +52,7 @@ NFC, NFD = unicodedata.normalize("NFC", "größe.png"), unicodedata.normalize("N
     ],
 )
 @pytest.mark.parametrize("file_system", [LINUX, ANYWHERE])
-def test_what_can_be_no_file_below_a_folder_is_refused_everywhere(filename, reason, file_system):
+def test_an_impossible_filename_is_refused_on_every_file_system(filename, reason, file_system):
     assert reason in invalid_name_reason(filename, file_system)
     assert invalid_names([filename, "a.png"], file_system=file_system).keys() == {filename}
 
@@ -141,7 +141,7 @@ def test_a_file_and_a_folder_of_one_name_are_both_refused(file_system):
         (["a.png", "a\u200d.png"], {MACOS, ANYWHERE}),
     ],
 )
-def test_names_that_the_disk_takes_for_one_are_all_refused(names, takes_for_one):
+def test_names_that_the_file_system_treats_as_equal_are_all_refused(names, takes_for_one):
     for file_system in (LINUX, MACOS, NTFS, ANYWHERE):
         refused = invalid_names([*names, "other.png"], file_system=file_system)
         assert refused.keys() == (set(names) if file_system in takes_for_one else set())
@@ -162,7 +162,7 @@ def test_the_order_of_the_names_does_not_matter():
         assert invalid_names(names, file_system=ANYWHERE) == first
 
 
-def test_what_is_refused_for_itself_is_in_nobodys_way():
+def test_an_invalid_name_does_not_conflict_with_other_names():
     assert invalid_names(["a", "a/../b", "a//c"], file_system=LINUX).keys() == {"a/../b", "a//c"}
 
 
@@ -170,12 +170,12 @@ def test_what_is_refused_for_itself_is_in_nobodys_way():
     ("name", "other", "file_system"),
     [("A", "a", MACOS), (NFC, NFD, MACOS), ("ẞ", "ss", NTFS), ("\u0131", "I", NTFS), (NFC.upper(), NFD, ANYWHERE)],
 )
-def test_names_for_one_file_fold_to_one_text(name, other, file_system):
+def test_equivalent_names_have_the_same_normalized_form(name, other, file_system):
     assert normalize_name(name, file_system) == normalize_name(other, file_system)
     assert normalize_name(name, LINUX) != normalize_name(other, LINUX)
 
 
-def test_a_shorter_limit_of_the_disk_counts():
+def test_the_length_limits_of_the_file_system_apply():
     assert "more than 143 bytes" in invalid_name_reason("x" * 144, LINUX._replace(max_name_bytes=143))
     assert "may have 20 bytes" in invalid_name_reason("a/" * 10 + "b", LINUX._replace(max_path_bytes=20))
     assert invalid_name_reason("a/" * 9 + "bb", LINUX._replace(max_path_bytes=20)) is None

@@ -78,7 +78,7 @@ def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(root):
     assert len(problems) + len(found & {"p/x.png", "q/x.png", "r/x.png"}) == 3
 
 
-def test_a_root_that_is_a_link_is_the_folder_it_leads_to(root):
+def test_a_linked_root_is_resolved_to_its_folder(root):
     (root.parent / "way").symlink_to(root)
     assert scanned(root.parent / "way") == scanned(root)
 
@@ -99,7 +99,7 @@ def test_pipes_sockets_and_names_that_are_not_utf_8_are_reported(root, monkeypat
     }
 
 
-def test_the_working_folder_is_left_out_and_only_that_at_the_top(root):
+def test_a_scan_skips_the_working_folder_only_at_the_top(root):
     (root / "b/.s3-manifest").mkdir()
     (root / "b/.s3-manifest/f.png").touch()
     with Destination(root) as destination, destination.partial("new.png", "t") as partial:

@@ -49,7 +49,7 @@ def test_the_process_returns_the_same_scan(folder, write, cache, own_scans):
 
 
 @pytest.mark.parametrize("program", ["", "/no/such/python", "/bin/false", "/bin/echo"])
-def test_without_the_process_this_one_scans_the_folder(folder, write, cache, own_scans, monkeypatch, program):
+def test_a_failed_process_is_replaced_by_a_scan_in_this_process(folder, write, cache, own_scans, monkeypatch, program):
     write({"a.png": b"data"})
     monkeypatch.setattr(sys, "executable", program)
     with scan_in_background(folder) as scanner:
@@ -73,13 +73,13 @@ def test_a_scan_of_another_folder_is_not_used(folder, write, cache, tmp_path, ow
     assert own_scans == [folder]
 
 
-def test_a_folder_that_cannot_be_read_is_the_same_error(folder, cache):
+def test_a_background_scan_of_a_file_raises_an_error_that_names_it(folder, cache):
     (folder / "a.png").touch()
     with scan_in_background(folder / "a.png") as scanner, pytest.raises((Refused, Unavailable), match=r"a\.png"):
         scanner(folder / "a.png", cache)
 
 
-def test_the_process_ends_with_the_block(folder, cache, monkeypatch):
+def test_leaving_the_context_ends_the_process(folder, cache, monkeypatch):
     processes = []
     started = scan_process.subprocess.Popen
     monkeypatch.setattr(

@@ -40,7 +40,7 @@ filenames = st.lists(components, min_size=1, max_size=3).map("/".join)
 
 @settings(max_examples=300)
 @given(st.lists(filenames, max_size=6), st.lists(filenames, max_size=4), st.sampled_from([LINUX, FOLDING]))
-def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploads, existing, file_system):
+def test_a_pull_can_restore_every_stored_name_on_the_same_file_system(uploads, existing, file_system):
     refused = invalid_upload_names(uploads, existing, file_system=LINUX, detect=lambda: file_system)
     stored = set(uploads) - refused.keys()
     assert not invalid_names({*stored, *existing}, file_system=file_system).keys() & stored
@@ -48,7 +48,7 @@ def test_whatever_a_push_stores_a_pull_can_restore_on_the_same_file_system(uploa
 
 @settings(max_examples=150)
 @given(st.lists(filenames, max_size=6))
-def test_it_can_with_real_files(names):
+def test_stored_names_of_real_files_can_be_restored(names):
     with tempfile.TemporaryDirectory() as place:
         for name in names:
             path = Path(place, name)
@@ -64,7 +64,7 @@ def test_it_can_with_real_files(names):
 
 
 @pytest.mark.parametrize("filename", [*UNUSABLE, "x" * 256 + ".png"])
-def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
+def test_every_upload_path_refuses_the_names_that_a_pull_refuses(filename):
     assert filename in invalid_names([filename], file_system=LINUX)
     assert filename in invalid_upload_names([filename], [], file_system=LINUX, detect=lambda: LINUX)
     assert invalid_filenames(COLLECTIONS, STYLE, [filename])
@@ -72,7 +72,7 @@ def test_every_way_into_s3_refuses_what_a_pull_refuses(filename):
         check_filename(filename, STYLE, COLLECTIONS)
 
 
-def test_a_push_skips_such_names_with_the_remedy_and_what_it_stores_comes_back(sides):
+def test_push_skips_invalid_names_with_a_remedy_and_the_rest_can_be_pulled(sides):
     sides.put("folder")
     sides.write("good.png", "folder.png", *UNUSABLE)
     (sides.folder / "folder").mkdir()
@@ -97,7 +97,7 @@ def test_a_single_invalid_name_is_reported_in_the_singular(sides):
     assert "1 file skipped because of its name (listed above). Rename it;" in sides.push(exit_code=3).stdout
 
 
-def test_a_sync_stores_no_such_names_either(sides):
+def test_sync_does_not_store_invalid_names(sides):
     sides.put("a")
     sides.write("b\\c.png", "d.png")
     sides.sync(exit_code=3)
@@ -112,7 +112,7 @@ def test_a_folder_may_take_the_place_of_a_file_that_is_deleted(sides):
     assert sides.objects == bytes_by_name("a/b.png")
 
 
-def test_such_names_are_not_restored_in_s3(sides):
+def test_restore_in_s3_skips_invalid_names(sides):
     client = sides.bucket.client
     client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration={"Status": "Enabled"})
     sides.put("a.png", "back\\slash.png")
@@ -125,7 +125,7 @@ def test_such_names_are_not_restored_in_s3(sides):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of Linux")
-def test_how_a_folder_takes_names_is_found_out_without_writing(tmp_path):
+def test_name_folding_is_detected_without_writing(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep/a\u0308.png").touch()
     before = sorted(tmp_path.rglob("*"))

@@ -68,7 +68,7 @@ def test_bytes_are_compared_by_the_best_digest_that_both_sides_have(entry_a, ent
         ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "modified", ("prompt",), True),
     ],
 )
-def test_a_file_differs_in_its_bytes_or_in_its_description(before, after, sort, fields, is_proven):
+def test_each_difference_has_a_kind_and_the_changed_fields(before, after, sort, fields, is_proven):
     found = compare_manifests(manifest(*before), manifest(*after))
     (file,) = found.files
     assert (file.filename, file.kind, file.fields, file.is_proven) == ("a.jpg", sort, fields, is_proven)
@@ -101,12 +101,12 @@ def test_captions_and_hidden_files_are_compared_too():
     ]
 
 
-def test_another_title_is_a_difference():
+def test_a_changed_title_is_a_difference():
     found = compare_manifests(manifest(entry()), manifest(entry(), title="Dynamic"))
     assert (found.files, found.is_same) == ([], False)
 
 
-def test_files_come_by_name():
+def test_differences_are_sorted_by_filename():
     found = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
     assert [(file.filename, file.kind) for file in found.files] == [
         ("a", "removed"),
@@ -116,7 +116,7 @@ def test_files_come_by_name():
     ]
 
 
-def test_a_manifest_is_compared_with_what_it_was_and_with_another(deployment, scenario):
+def test_diff_compares_a_manifest_at_two_revisions_or_times(deployment, scenario):
     scenario.add("a.png", "b.png")
     scenario.add("a.png", body=b"newer")
     scenario.remove("b.png")

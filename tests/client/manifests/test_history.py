@@ -34,13 +34,13 @@ ASKED = (
 )
 
 
-def test_the_last_revisions_are_listed_or_those_after_a_given_one(manifests, lived, style):
+def test_a_history_lists_the_last_revisions_or_those_after_a_given_one(manifests, lived, style):
     for asked, listed, reached in ASKED:
         found = history(manifests, style, **asked)
         assert (revisions(found), found.last_revision, found.revision, found.expired) == (listed, reached, 5, []), asked
 
 
-def test_what_one_answer_does_not_hold_is_asked_for_again(manifests, lived, style, monkeypatch):
+def test_a_history_is_read_across_several_pages(manifests, lived, style, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.manifests.direct._MAX_RECORDS", 2)
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._CATALOG_PAGE", 2)
     assert revisions(history(manifests, style)) == [1, 2, 3, 4, 5]

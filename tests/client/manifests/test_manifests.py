@@ -55,7 +55,7 @@ def test_every_collection_is_listed_with_its_totals(manifests, add):
     assert [(totals.title, totals.complete, totals.revision) for totals in found][1] == ("Dynamic", True, 1)
 
 
-def test_many_collections_come_in_several_answers(manifests, add, account, reconcile, monkeypatch):
+def test_collections_are_listed_across_several_pages(manifests, add, account, reconcile, monkeypatch):
     for module in ("http", "direct"):
         monkeypatch.setattr(f"s3_manifest_cli.client.manifests.{module}._CATALOG_PAGE", 2)
     add({f"styles/{number}/a.png": b"data" for number in range(5)})
@@ -83,7 +83,7 @@ def test_a_name_that_no_collection_can_have_is_refused(deployment):
 
 
 @pytest.mark.slow
-def test_the_manifest_is_what_it_was_at_every_revision_and_time(manifests, lived, style):
+def test_a_manifest_can_be_read_at_every_revision_and_time(manifests, lived, style):
     assert same(manifests.read(style), lived.manifests[lived.revision])
     for revision, document in lived.manifests.items():
         at = timestamp(lived.at[revision] + timedelta(seconds=30))
@@ -107,7 +107,7 @@ def test_captions_and_hidden_files_are_separate_lists(manifests, add, style):
 
 
 @pytest.mark.slow
-def test_many_files_come_in_several_answers_all_of_one_revision(manifests, scenario, style, monkeypatch):
+def test_files_are_read_across_several_pages_of_one_revision(manifests, scenario, style, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.manifests.http._PAGE", 3)
     scenario.add(*(f"{number}.png" for number in range(8)))
     if isinstance(manifests, HttpManifests):
@@ -165,7 +165,7 @@ def test_an_expired_revision_names_the_oldest_available_one(manifests, scenario,
     assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]
 
 
-def test_changes_say_what_each_revision_did_and_why(manifests, scenario, style):
+def test_changes_list_what_each_revision_changed_and_its_cause(manifests, scenario, style):
     scenario.add("a.png", "b.png")
     scenario.add("a.png", body=b"newer")
     scenario.remove("b.png")
@@ -180,7 +180,7 @@ def test_changes_say_what_each_revision_did_and_why(manifests, scenario, style):
     assert manifests.changes(style, 3, 10) == []
 
 
-def test_an_index_has_what_comparing_needs_of_every_entry(manifests, scenario, style):
+def test_an_index_holds_the_comparable_fields_of_every_entry(manifests, scenario, style):
     scenario.add("a.png", "a.txt", "größe/b.png")
     index, manifest = manifests.index(style, None), manifests.read(style)
     listed = [(file.filename, file.size, file.md5, file.etag, file.checksum, file.role) for file in index.files()]
@@ -190,7 +190,7 @@ def test_an_index_has_what_comparing_needs_of_every_entry(manifests, scenario, s
     assert index.facts == manifest.facts
 
 
-def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deployment, request, scenario, style):
+def test_an_unchanged_index_is_reused_after_one_request(deployment, request, scenario, style):
     scenario.add("a.png")
     known = deployment.manifests.index(style, None)
     asked = scenario.account.requests if deployment.bucket else request.getfixturevalue("api").requests
@@ -203,7 +203,7 @@ def test_an_index_that_is_still_the_one_is_that_itself_after_one_request(deploym
     assert found.facts.revision == known.facts.revision + 1
 
 
-def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(through_s3, scenario, style, small_pages):
+def test_only_changed_pages_of_a_large_manifest_are_read(through_s3, scenario, style, small_pages):
     scenario.add(*(f"{number:02}.png" for number in range(30)))
     known = through_s3.manifests.index(style, None)
     scenario.add("07.png", body=b"newer")
@@ -215,7 +215,7 @@ def test_of_a_large_manifest_that_changed_only_the_pages_that_did_are_read(throu
     assert len(list(found.files())) == 30
 
 
-def test_a_sweep_is_asked_for_of_one_collection_or_of_all(manifests, style, account):
+def test_a_sweep_is_requested_for_one_collection_or_for_all(manifests, style, account):
     before = timestamp(datetime.now(UTC))
     assert before <= manifests.rescan(style) <= timestamp(datetime.now(UTC))
     assert account.jobs() == [Sweep(kind="style", id="16")]
@@ -223,7 +223,7 @@ def test_a_sweep_is_asked_for_of_one_collection_or_of_all(manifests, style, acco
     assert account.jobs() == [SweepAll()]
 
 
-def test_an_error_of_s3_is_never_an_absence(manifests, scenario, style, impatience):
+def test_an_s3_error_is_never_reported_as_a_missing_manifest(manifests, scenario, style, impatience):
     scenario.add("a.png")
     scenario.account.refuse("GET", HEAD, 403)
     for ask in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
@@ -233,13 +233,13 @@ def test_an_error_of_s3_is_never_an_absence(manifests, scenario, style, impatien
         manifests.changes(style, 0, 1)
 
 
-def test_an_unreadable_manifest_is_no_manifest_to_go_by(manifests, scenario, style, account):
+def test_an_unreadable_manifest_raises_unavailable(manifests, scenario, style, account):
     account.put(HEAD, b"{}")
     with pytest.raises(Unavailable):
         manifests.facts(style)
 
 
-def test_without_the_sweep_queue_no_sweep_can_be_asked_for_through_s3(through_s3, style):
+def test_a_sweep_through_s3_requires_the_sweep_queue(through_s3, style):
     through_s3.manifests.enqueue = None
     for ask in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
         with pytest.raises(Invalid, match="--sweep-queue-url"):
@@ -247,9 +247,7 @@ def test_without_the_sweep_queue_no_sweep_can_be_asked_for_through_s3(through_s3
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown", "known by its ETag"])
-def test_a_manifest_of_a_newer_version_asks_for_an_upgrade_and_not_to_be_moved_away(
-    through_s3, account, add, style, known
-):
+def test_the_remedy_for_a_manifest_of_a_newer_version_is_an_upgrade(through_s3, account, add, style, known):
     add({"styles/16/a.png": b"data"})
     before = through_s3.manifests.index(style, None) if known else None
     written = account.s3.get_object(Bucket=BUCKET, Key=style.head_key)["Body"].read()

@@ -72,7 +72,7 @@ def test_drift_that_the_changes_do_not_show_is_unknown(deployment, add, account,
     assert wait_for(deployment.manifests, request, 60, clock).drift is None
 
 
-def test_a_sweep_that_takes_longer_is_not_yet_done(deployment, add, style, account):
+def test_waiting_for_an_unfinished_sweep_times_out(deployment, add, style, account):
     add({"styles/16/a.png": b"a"})
     request = rescan(deployment.manifests, style)
     with pytest.raises(NotYet, match=request.requested_at):
@@ -82,7 +82,7 @@ def test_a_sweep_that_takes_longer_is_not_yet_done(deployment, add, style, accou
         wait_for(deployment.manifests, empty, 0)
 
 
-def test_all_collections_are_swept_also_those_that_have_no_manifest(deployment, add, account, clock):
+def test_all_collections_are_swept_even_without_a_manifest(deployment, add, account, clock):
     add({"styles/1/a.png": b"a", "system_actors/training_data/0042_male/a.png": b"a"})
     account.put("styles/2/a.png")
     requests = rescan_all(deployment)

@@ -70,7 +70,7 @@ def test_a_plan_is_applied_and_lines_of_it_may_be_removed(differing, plan):
     )  # its s3.png is here by now, and that is well
 
 
-def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
+def test_a_stale_plan_leaves_changed_files_untouched(differing, plan):
     differing.pull("--delete", "--plan", plan, exit_code=1)
     differing.write("differs.png", body=b"changed again")
     differing.write("mine.png", body=b"changed again")
@@ -86,7 +86,7 @@ def test_a_stale_plan_does_nothing_to_what_changed_since(differing, plan):
     assert differing.objects == bytes_by_name("same.png") | dict.fromkeys(("differs.png", "s3.png"), b"and again")
 
 
-def test_a_plan_is_applied_from_wherever(differing, plan, monkeypatch):
+def test_a_plan_can_be_applied_from_another_working_directory(differing, plan, monkeypatch):
     monkeypatch.chdir(differing.folder.parent)
     differing.call("pull", "style/16", "dest", "--plan", plan, exit_code=1)
     monkeypatch.chdir("/")
@@ -117,7 +117,7 @@ def test_a_sync_is_planned_and_applied(differing, plan):
         ({"extra": 2}, "line 1 of the plan: extra"),
     ],
 )
-def test_a_plan_of_something_else_is_wrong_usage(sides, plan, changed, message):
+def test_a_plan_with_an_invalid_header_is_wrong_usage(sides, plan, changed, message):
     download = Action(action="download", filename="a.png", state="s3_only", size=1, etag="e")
     place = {"kind": "style", "id": "16", "s3_bucket": sides.bucket.name, "s3_prefix": "styles/16/", "revision": 1}
     good = Plan(verb="pull", folder=str(sides.folder), actions=(download,), **place)
@@ -160,7 +160,7 @@ def test_a_plan_that_cannot_be_written_is_an_error(differing, tmp_path):
     assert "here is no folder" in answer.stderr
 
 
-def test_documents_are_json_and_nothing_else(differing, plan):
+def test_with_json_stdout_is_a_single_document(differing, plan):
     document = json.loads(differing.pull("--dry-run", "--json", "--delete", exit_code=1).stdout)
     assert (document["verb"], document["folder"]) == ("pull", str(differing.folder))
     assert [action["action"] for action in document["actions"]] == ["download", "delete_local", "download"]
@@ -187,7 +187,7 @@ def test_quiet_prints_only_errors(differing):
 
 
 @pytest.mark.parametrize("verb", ["pull", "push", "sync"])
-def test_a_plan_that_is_applied_a_second_time_is_done(sides, plan, verb):
+def test_applying_a_plan_again_changes_nothing(sides, plan, verb):
     sides.put("same.png", "s3.png", "both.png", "deep/s3.png")
     sides.write("same.png", "here.png", "deep/here.png")
     sides.write("both.png", body=b"mine")
@@ -202,7 +202,7 @@ def test_a_plan_that_is_applied_a_second_time_is_done(sides, plan, verb):
         assert (sides.files, sides.objects) == before
 
 
-def test_a_plan_that_is_applied_a_second_time_without_the_cache_is_done(sides, plan):
+def test_applying_a_plan_again_without_the_cache_succeeds(sides, plan):
     sides.put("a.png", "b.png")
     sides.write("b.png", body=b"mine")
     sides.pull("--plan", plan, exit_code=1)
@@ -212,7 +212,7 @@ def test_a_plan_that_is_applied_a_second_time_without_the_cache_is_done(sides, p
     assert sides.files == bytes_by_name("a.png", "b.png")
 
 
-def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
+def test_applying_a_plan_again_does_not_download_a_large_file_again(sides, plan):
     body = random_bytes(PART + 1)
     sides.put("large.bin", body=body)
     sides.pull("--plan", plan, exit_code=1)
@@ -222,7 +222,7 @@ def test_a_large_download_that_is_done_is_not_fetched_again(sides, plan):
     assert (sides.files, sides.gets()) == ({"large.bin": body}, [])
 
 
-def test_a_file_with_other_bytes_of_the_same_size_is_not_done(sides, plan):
+def test_applying_a_plan_keeps_a_new_local_file_of_the_same_size_with_other_bytes(sides, plan):
     sides.put("a.png", body=b"theirs")
     sides.pull("--plan", plan, exit_code=1)
     sides.write("a.png", body=b"mine!!")
@@ -230,7 +230,7 @@ def test_a_file_with_other_bytes_of_the_same_size_is_not_done(sides, plan):
     assert sides.files == {"a.png": b"mine!!"}
 
 
-def test_a_restore_in_s3_that_is_applied_a_second_time_is_done(sides, plan):
+def test_applying_a_plan_of_a_restore_in_s3_again_changes_nothing(sides, plan):
     sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration={"Status": "Enabled"})
     sides.put("a.png", "b.png")
     sides.put("a.png", body=b"another")

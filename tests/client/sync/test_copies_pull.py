@@ -44,7 +44,7 @@ def test_a_pull_creates_a_missing_folder(sides):
     assert sides.files == bytes_by_name("a.png")
 
 
-def test_captions_come_along_and_hidden_files_and_sidecars_do_not(sides):
+def test_pull_downloads_captions_but_no_hidden_files_or_sidecars(sides):
     sides.put("a.png", "a.txt", "hidden.png")
     sides.put("prompt_metadata.json", body=b'{"hidden.png": {"hidden": true}}')
     assert [entry.filename for entry in sides.head.hidden] == ["hidden.png"]
@@ -65,7 +65,7 @@ def in_parts(sides, filename, *blocks, **more):
     sides.commit(filename)
 
 
-def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration_is_named(sides):
+def test_pull_downloads_an_object_with_a_wrong_declared_md5_and_reports_it(sides):
     body = random.Random(1).randbytes(6 << 20)
     wrong = "0123456789abcdef" * 2
     in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata={"md5chksum": wrong})
@@ -81,9 +81,7 @@ def test_an_object_whose_uploader_declares_another_md5_comes_and_the_declaration
 
 
 @pytest.mark.parametrize("parts_are_known", [True, False])
-def test_a_wrong_declaration_of_an_object_that_hardly_anything_proves_ends_in_nothing_to_do(
-    sides, parts_are_known, monkeypatch
-):
+def test_a_second_pull_of_an_object_with_a_wrong_md5_and_odd_parts_does_nothing(sides, parts_are_known, monkeypatch):
     if not parts_are_known:
         monkeypatch.setattr("s3_manifest_cli.client.transfer.objects.Objects.first_part", lambda *_: None)
     body = random.Random(1).randbytes(6 << 20)
@@ -106,7 +104,7 @@ def test_local_bytes_that_differ_from_an_object_with_a_wrong_md5_are_replaced(si
     assert (sides.folder / "a.png").read_bytes() == body
 
 
-def test_what_s3cmd_encrypted_comes_as_it_is_stored(sides):
+def test_an_object_encrypted_by_s3cmd_is_downloaded_as_stored(sides):
     body = random.Random(2).randbytes(6 << 20)
     declared = {"s3cmd-attrs": f"md5:{'0123456789abcdef' * 2}/mode:1", "s3tools-gpgenc": "gpg"}
     in_parts(sides, "a.png", body[: 5 << 20], body[5 << 20 :], Metadata=declared)
@@ -123,7 +121,7 @@ def test_filters_select_files(sides):
     assert sides.files == bytes_by_name("a.png", "b.png", "old.txt")
 
 
-def test_what_s3_has_not_goes_with_delete_alone(sides):
+def test_pull_removes_files_that_s3_lacks_only_with_delete(sides):
     sides.put("a.png")
     sides.write("a.png", "deep/extra.png")
     assert "Nothing to do." in sides.pull().stdout
@@ -186,7 +184,7 @@ def test_more_deletions_than_are_allowed_are_refused_before_anything_is_done(sid
     assert sides.files == bytes_by_name("a.png")
 
 
-def test_nothing_is_deleted_where_a_transfer_failed(sides):
+def test_pull_deletes_nothing_if_a_transfer_failed(sides):
     sides.put("a.png", "b.png")
     sides.write("extra.png")
     sides.put_uncommitted("b.png", b"another by now")
@@ -225,7 +223,7 @@ def test_a_local_file_that_appears_before_its_download_stays(sides):
     assert sides.files == {"a.png": b"mine"}
 
 
-def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
+def test_pull_keeps_a_file_that_changes_before_its_deletion(sides):
     sides.put("a.png")
     sides.write("a.png", "extra.png")
     with sides.meanwhile("HEAD", "extra.png", lambda: sides.write("extra.png", body=b"used again")):
@@ -234,7 +232,7 @@ def test_a_file_that_is_changed_before_it_is_deleted_stays(sides):
     assert "extra.png" in answer.stderr
 
 
-def test_of_two_concurrent_pulls_into_one_folder_one_is_refused(sides):
+def test_a_second_concurrent_pull_into_a_folder_is_refused(sides):
     sides.put("a.png")
     with Destination(sides.folder):
         answer = sides.pull(exit_code=3)

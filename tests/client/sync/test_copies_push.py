@@ -15,7 +15,7 @@ def head_object(sides, filename):
     return sides.bucket.client.head_object(Bucket=sides.bucket.name, Key=sides.key(filename))
 
 
-def test_what_is_new_or_changed_is_uploaded_and_the_rest_is_not(sides):
+def test_push_uploads_only_new_and_changed_files(sides):
     sides.put("same.png", "changed.png", "theirs.png")
     sides.write("same.png", "deep/new.png")
     sides.write("changed.png", body=b"mine")
@@ -86,7 +86,7 @@ def test_a_caption_of_several_lines_is_the_images_prompt(sides):
     [("a.caption", b"a fox"), ("a.json", b'{"caption": "a fox"}'), ("a.TXT", "a fox".encode("utf-16"))],
 )
 @pytest.mark.parametrize("image", ["a.png", "a.mp4"])
-def test_every_sort_of_caption_is_the_prompt_of_what_is_beside_it(sides, image, name, body):
+def test_every_kind_of_caption_sets_the_prompt_of_the_file_beside_it(sides, image, name, body):
     sides.write(image)
     sides.write(name, body=body)
     sides.push()
@@ -107,7 +107,7 @@ def test_an_image_below_a_folder_with_a_line_break_in_its_name_is_pushed(sides):
     assert entry.local_path == str(below / "a.png")
 
 
-def test_unfinished_uploads_of_others_to_a_key_are_reported(sides, monkeypatch):
+def test_push_reports_unfinished_uploads_of_other_clients(sides, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.PART", 10)
     sides.bucket.client.create_multipart_upload(Bucket=sides.bucket.name, Key=sides.key("a.png"))
     sides.write("a.png", "b.png")
@@ -127,7 +127,7 @@ def test_a_caption_that_cannot_be_read_is_no_prompt(sides):
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["changed", "new"])
-def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
+def test_push_keeps_an_object_that_is_newer_than_the_manifest(sides, knows):
     sides.put("b.png", *(["a.png"] if knows else []))
     sides.write("a.png", body=b"mine")
     sides.put_uncommitted("a.png", b"somebody else's")
@@ -143,7 +143,7 @@ def test_a_newer_object_than_the_manifest_knows_stays(sides, knows):
     assert sides.objects["a.png"] == b"mine"
 
 
-def test_the_same_bytes_that_somebody_stored_meanwhile_are_no_failure(sides):
+def test_push_accepts_the_same_bytes_stored_concurrently(sides):
     sides.put("b.png")
     sides.write("a.png")
     sides.put_uncommitted("a.png")
@@ -192,7 +192,7 @@ def test_without_a_manifest_no_existing_object_is_replaced(sides):
     assert "upload theirs.png: Skipped: the object in S3 changed" in answer.stderr
 
 
-def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
+def test_push_with_delete_removes_only_objects_that_the_manifest_lists(sides):
     sides.put("a.png", "gone here.png", "replaced.png")
     sides.put_uncommitted("unknown.png")
     sides.put_uncommitted("replaced.png", b"another by now")
@@ -203,7 +203,7 @@ def test_with_delete_objects_go_that_the_manifest_named_and_no_others(sides):
     assert "eleted 1 file from style/16." in answer.stdout
 
 
-def test_nothing_is_deleted_in_s3_where_an_upload_failed(sides):
+def test_push_deletes_nothing_if_an_upload_failed(sides):
     sides.put("extra.png")
     sides.write("a.png")
     sides.proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "PUT" else None

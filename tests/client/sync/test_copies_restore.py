@@ -64,7 +64,7 @@ def test_some_files_are_restored(past):
     assert "style/16 had no file that matches --include at revision 1." in answer.stderr
 
 
-def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
+def test_restore_in_s3_makes_an_old_version_current_with_its_metadata(past):
     answer = past.restore("--in-s3", "--revision", 1)
     assert past.objects == THEN | bytes_by_name("new.png")
     assert "Restored 2 files of style/16 in S3." in answer.stdout
@@ -79,7 +79,7 @@ def test_in_s3_an_old_version_becomes_the_newest_with_its_metadata(past):
     assert "Nothing to do." in past.restore("--in-s3", "--revision", 1).stdout
 
 
-def test_in_s3_with_delete_later_objects_go_and_can_be_restored(past):
+def test_restore_in_s3_with_delete_removes_later_objects_which_can_be_restored(past):
     past.restore("--in-s3", "--revision", 1, "--delete")
     assert past.objects == THEN
     past.commit(*THEN, "new.png")
@@ -87,7 +87,7 @@ def test_in_s3_with_delete_later_objects_go_and_can_be_restored(past):
     assert past.objects == NOW
 
 
-def test_an_object_that_is_replaced_meanwhile_stays(past):
+def test_restore_in_s3_keeps_an_object_that_was_replaced_concurrently(past):
     with past.meanwhile("HEAD", "a.png", lambda: past.put_uncommitted("a.png", b"newest")):
         answer = past.restore("--in-s3", "--revision", 1, exit_code=3)
     assert past.objects == bytes_by_name("b.png", "deep/c.png", "new.png") | {"a.png": b"newest"}
@@ -154,7 +154,7 @@ def test_wrong_options_of_a_restore_are_reported(past, options, code, message):
     assert past.objects == NOW
 
 
-def test_a_restore_does_not_mind_what_is_called_otherwise_now(past):
+def test_a_file_is_restored_although_its_name_is_a_folder_now(past):
     past.delete("a.png")
     past.put("a.png/now a folder")
     past.commit("a.png")

@@ -56,7 +56,7 @@ def refused(answer):
     return {file["filename"]: file["error"] for file in json.loads(answer.stdout)["files"] if file["error"]}
 
 
-def test_names_that_lead_elsewhere_are_each_refused_and_other_files_are_downloaded(sides):
+def test_unsafe_names_are_each_refused_and_other_files_are_downloaded(sides):
     sides.put(*NAMES, *GOOD)
     answer = sides.pull("--json", exit_code=3)
     assert sides.files == bytes_by_name(*GOOD)
@@ -111,7 +111,7 @@ def test_links_at_a_files_place_and_in_its_path_are_not_followed(sides):
     assert (sides.folder / "at.png").is_symlink()
 
 
-def test_a_link_that_appears_meanwhile_is_not_followed(sides):
+def test_a_link_created_during_a_pull_is_not_followed(sides):
     sides.put("in/x", *GOOD)
 
     def plant():
@@ -145,7 +145,7 @@ def edited(sides, **changed):
 
 
 @pytest.mark.parametrize("name", ["../dest-evil/x", "/etc/passwd", "a/../../dest-evil/x"])
-def test_a_plan_that_names_what_is_elsewhere_is_refused_by_name(sides, name):
+def test_a_planned_path_that_leads_outside_the_folder_is_refused_by_name(sides, name):
     sides.cache.mkdir()
     plan = sides.cache / "plan"
     secret = sides.folder.parent / "dest-evil/x"

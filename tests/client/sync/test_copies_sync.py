@@ -13,7 +13,7 @@ def agree(sides, *filenames):
     sides.sync()
 
 
-def test_what_one_side_has_goes_to_the_other(sides):
+def test_sync_copies_files_that_one_side_lacks(sides):
     sides.put("theirs.png", "same.png")
     sides.write("mine.png", "same.png")
     answer = sides.sync()
@@ -47,7 +47,7 @@ def test_a_file_that_both_sides_changed_is_a_conflict_until_a_side_is_preferred(
     assert sides.files["a.png"] == sides.objects["a.png"] == b"mine"
 
 
-def test_what_both_changed_to_the_same_is_no_conflict(sides):
+def test_the_same_change_on_both_sides_is_no_conflict(sides):
     agree(sides, "a.png")
     sides.write("a.png", body=b"ours")
     sides.put("a.png", body=b"ours")
@@ -57,7 +57,7 @@ def test_what_both_changed_to_the_same_is_no_conflict(sides):
     assert sides.objects["a.png"] == b"mine"
 
 
-def test_what_was_deleted_on_one_side_comes_back_unless_deletions_are_wished_for(sides):
+def test_sync_restores_a_file_deleted_on_one_side_unless_delete_is_given(sides):
     agree(sides, "a.png", "b.png", "c.png")
     (sides.folder / "a.png").unlink()
     sides.delete("b.png")
@@ -78,7 +78,7 @@ def test_what_was_deleted_on_one_side_comes_back_unless_deletions_are_wished_for
     assert sides.files == sides.objects == bytes_by_name("c.png") | dict.fromkeys(("a.png", "b.png"), b"new")
 
 
-def test_what_one_side_deleted_and_the_other_changed_is_a_conflict(sides):
+def test_a_file_deleted_on_one_side_and_changed_on_the_other_is_a_conflict(sides):
     agree(sides, "a.png", "b.png", "c.png")
     (sides.folder / "a.png").unlink()
     sides.put("a.png", body=b"theirs")
@@ -92,7 +92,7 @@ def test_what_one_side_deleted_and_the_other_changed_is_a_conflict(sides):
     assert sides.files == sides.objects == bytes_by_name("c.png") | {"a.png": b"theirs"}
 
 
-def test_where_what_was_agreed_on_is_lost_nothing_is_overwritten_and_nothing_deleted(sides):
+def test_sync_without_its_baseline_overwrites_and_deletes_nothing(sides):
     agree(sides, "a.png", "b.png", "c.png")
     shutil.rmtree(sides.cache)
     sides.write("a.png", body=b"mine")
@@ -119,7 +119,7 @@ def test_an_unmounted_disk_or_a_missing_manifest_deletes_nothing(sides, how):
 
 
 @pytest.mark.parametrize("change", ["upload", "download"])
-def test_by_a_manifest_that_is_late_a_second_sync_undoes_nothing(sides, change):
+def test_a_second_sync_with_an_outdated_manifest_undoes_nothing(sides, change):
     agree(sides, "a.png", "b.png")
     if change == "upload":
         sides.write("a.png", body=b"mine")

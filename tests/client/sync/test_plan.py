@@ -87,7 +87,7 @@ def test_a_sync_takes_the_side_that_changed_since_the_last_one(file, baseline, d
 
 
 @pytest.mark.parametrize("verb", ["pull", "push", "sync"])
-def test_a_file_that_nothing_proves_is_synced_if_the_baseline_is_unchanged(verb):
+def test_an_unverifiable_file_needs_no_action_if_it_matches_the_baseline(verb):
     assert planned(verb, UNVERIFIABLE, SyncOptions(), BASELINE) == []
     for changed in (UNVERIFIABLE._replace(local=CHANGED_LOCAL), UNVERIFIABLE._replace(remote=CHANGED_REMOTE)):
         assert len(planned(verb, changed, SyncOptions(), BASELINE)) == 1
@@ -196,7 +196,7 @@ def test_deletions_are_limited():
         check_deletions(plan(*["delete_local"] * 3, "delete_remote"), facts(), NOW, max_delete=3)
 
 
-def test_a_plan_is_a_line_of_json_for_each_action_and_can_be_read_again():
+def test_a_plan_is_encoded_as_json_lines_and_decoded_again():
     written = list(encode(plan("download", "delete_local")))
     assert [line.count(b"\n") for line in written] == [1, 1, 1]
     assert decode(written) == plan("download", "delete_local")

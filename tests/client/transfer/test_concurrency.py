@@ -17,7 +17,7 @@ def test_each_item_has_an_outcome():
     assert sorted(outcomes) == [(item, item * 2, None) for item in range(100)]
 
 
-def test_no_items_have_no_outcomes():
+def test_without_items_there_are_no_outcomes():
     assert list(map_concurrently(lambda item: item, [], Cancellation())) == []
 
 
@@ -34,7 +34,7 @@ def test_one_failure_never_stops_the_rest(error):
     assert {outcome.error for outcome in outcomes if outcome.error} == {error}
 
 
-def test_an_error_that_nobody_knows_stops_all_and_travels():
+def test_an_unexpected_error_stops_all_work_and_is_raised():
     done = []
 
     def work(item):
@@ -67,7 +67,7 @@ def test_the_number_of_threads_is_limited():
     assert max(most) == 4
 
 
-def test_outcomes_come_while_others_are_under_way():
+def test_an_outcome_is_yielded_while_other_items_are_running():
     second = threading.Event()
     outcomes = map_concurrently(lambda item: second.wait(10) if item else True, [0, 1], Cancellation(), threads=2)
     assert next(outcomes).item == 0
@@ -75,7 +75,7 @@ def test_outcomes_come_while_others_are_under_way():
     assert next(outcomes) == (1, True, None)
 
 
-def test_items_are_read_only_as_far_as_they_are_needed():
+def test_items_are_read_lazily():
     read = []
 
     def items():
@@ -112,7 +112,7 @@ def test_leaving_the_iterator_waits_for_running_items():
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
+def test_a_signal_ends_the_run_and_stopped_items_have_no_outcome(name):
     cancellation = Cancellation()
     outcomes = []
     started = threading.Event()
@@ -134,7 +134,7 @@ def test_a_signal_ends_the_run_and_what_was_stopped_has_no_outcome(name):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_budget_is_never_exceeded_and_what_is_larger_than_all_of_it_goes_alone():
+def test_a_budget_is_never_exceeded_and_a_larger_item_runs_alone():
     budget, held, most = MemoryBudget(100, Cancellation()), [], []
 
     def work(size):

@@ -54,7 +54,7 @@ def fail_once(objects: Objects, proxy: Proxy, folder: Path, request: DownloadReq
 
 
 @pytest.mark.parametrize("body", [b"", b"x", SMALL, LARGE], ids=["empty", "a byte", "small", "large"])
-def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
+def test_an_object_is_downloaded_and_verified(bucket, objects, tmp_path, body):
     request = request_for(body, bucket.put("styles/16/a.bin", body))
     progress = []
     done = fetch(objects, tmp_path, request, progress.append)
@@ -67,7 +67,7 @@ def test_an_object_is_fetched_and_proven(bucket, objects, tmp_path, body):
 @pytest.mark.parametrize(
     "key", ["a b+c%20d.png", "ä/🎨 #?&=;.png", "a//b", "x/../y", "~'()*!,:@$[]{}^`|\\\"<>", "a/./b/"]
 )
-def test_every_key_is_that_key(bucket, objects, tmp_path, key):
+def test_objects_with_unusual_keys_are_downloaded(bucket, objects, tmp_path, key):
     request = request_for(SMALL, bucket.put(key, SMALL), key)
     assert fetch(objects, tmp_path, request).verdict.status == "match"
 
@@ -102,7 +102,7 @@ def test_an_object_that_was_replaced_or_deleted_is_a_conflict(bucket, objects, t
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
-def test_a_server_that_ignores_the_condition_is_noticed_by_its_etag(bucket, objects, proxy, tmp_path, body):
+def test_a_response_with_another_etag_is_a_conflict(bucket, objects, proxy, tmp_path, body):
     request = request_for(body, bucket.put("styles/16/a.bin", body))
     proxy.after = lambda _, reply: reply._replace(
         headers=[(name, '"other"' if name.lower() == "etag" else value) for name, value in reply.headers]
@@ -137,7 +137,7 @@ def test_a_response_with_too_few_bytes_is_an_error(bucket, objects, proxy, tmp_p
     assert not (tmp_path / "a.bin").exists()
 
 
-def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_path):
+def test_a_full_response_to_a_range_request_is_accepted(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     proxy.before = lambda _: Reply(200, [("ETag", f'"{request.version.etag}"')], LARGE)
     assert fetch(objects, tmp_path, request).verdict.status == "match"
@@ -145,7 +145,7 @@ def test_a_server_that_knows_no_ranges_sends_all(bucket, objects, proxy, tmp_pat
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
-def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_path, body):
+def test_a_broken_connection_is_retried(bucket, objects, proxy, tmp_path, body):
     request = request_for(body, bucket.put("styles/16/a.bin", body))
     broken = []
 
@@ -160,7 +160,7 @@ def test_a_connection_that_breaks_is_tried_again(bucket, objects, proxy, tmp_pat
     assert broken
 
 
-def test_a_server_that_is_busy_is_asked_again(bucket, objects, proxy, tmp_path):
+def test_a_request_to_a_busy_server_is_retried(bucket, objects, proxy, tmp_path):
     request = request_for(SMALL, bucket.put("styles/16/a.bin", SMALL))
     busy = [refusal(503, "SlowDown"), refusal(500, "InternalError")]
     proxy.before = lambda _: busy.pop() if busy else None
@@ -175,7 +175,7 @@ def test_a_refusal_names_the_missing_permission(bucket, objects, proxy, tmp_path
         fetch(objects, tmp_path, request)
 
 
-def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, proxy, tmp_path):
+def test_ranges_fetched_by_a_failed_run_are_not_fetched_again(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     bad = fail_once(objects, proxy, tmp_path, request)
     assert not (tmp_path / "a.bin").exists()
@@ -186,7 +186,7 @@ def test_what_a_failed_run_has_fetched_is_not_fetched_again(bucket, objects, pro
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_record_that_a_killed_run_left_is_resumed(bucket, objects, proxy, tmp_path):
+def test_a_record_with_an_incomplete_line_is_resumed(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     starts = range(0, len(LARGE), PART)
 
@@ -233,7 +233,7 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 """
 
 
-def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, proxy, tmp_path):
+def test_ranges_recorded_by_a_killed_run_are_not_fetched_again(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     command = [
         sys.executable,
@@ -254,7 +254,7 @@ def test_what_a_killed_run_has_recorded_is_not_fetched_again(bucket, objects, pr
     assert (tmp_path / "a.bin").read_bytes() == LARGE
 
 
-def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, proxy, tmp_path):
+def test_ranges_of_a_replaced_object_are_not_reused(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     fail_once(objects, proxy, tmp_path, request)
     other = LARGE[::-1]
@@ -264,7 +264,7 @@ def test_what_was_fetched_of_another_object_does_not_count(bucket, objects, prox
 
 
 @pytest.mark.parametrize("harm", ["cut", "altered"])
-def test_a_partial_that_was_tampered_with_is_noticed(bucket, objects, proxy, tmp_path, harm):
+def test_a_modified_partial_is_detected_and_fetched_again(bucket, objects, proxy, tmp_path, harm):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE))
     fail_once(objects, proxy, tmp_path, request)
     (left,) = (path for path in (tmp_path / ".s3-manifest").iterdir() if path.suffix != ".ranges")
@@ -301,9 +301,7 @@ def test_without_an_md5_parts_of_an_odd_size_prove_the_object(bucket, objects, t
     assert (done.verdict.status, done.verdict.proofs) == ("match", ("etag",))
 
 
-def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_does_not_count(
-    bucket, objects, proxy, tmp_path
-):
+def test_an_object_with_uneven_parts_is_unverifiable_and_fetched_from_the_start(bucket, objects, proxy, tmp_path):
     sizes = [5 * 1024 * 1024 + 77, 5 * 1024 * 1024 + 1, 1000]
     body = random_bytes(sum(sizes))
     request = request_for(body, uploaded_in_parts(bucket, sizes, body), md5=None)
@@ -314,7 +312,7 @@ def test_parts_of_uneven_sizes_prove_nothing_and_then_what_an_earlier_run_left_d
     assert (tmp_path / "a.bin").read_bytes() == body
 
 
-def test_an_object_that_nothing_proves_is_fetched_whole_and_unverifiable(bucket, objects, proxy, tmp_path):
+def test_an_object_without_a_digest_is_unverifiable_and_fetched_from_the_start(bucket, objects, proxy, tmp_path):
     request = request_for(LARGE, bucket.put("styles/16/a.bin", LARGE), md5=None)
     fail_once(objects, proxy, tmp_path, request)
     done = fetch(objects, tmp_path, request)

@@ -133,7 +133,7 @@ def test_a_certificate_of_aws_ca_bundle_is_trusted(bucket, secure, certificate, 
 
 
 @pytest.mark.slow  # the runtime tries for ten seconds
-def test_a_certificate_that_nobody_knows_is_not_trusted(bucket, secure):
+def test_an_unknown_certificate_is_not_trusted(bucket, secure):
     with (
         bucket.objects(secure.endpoint) as objects,
         pytest.raises(WriteRefused, match="certificate that is not trusted"),
@@ -142,7 +142,7 @@ def test_a_certificate_that_nobody_knows_is_not_trusted(bucket, secure):
     assert secure.seen == []
 
 
-def test_a_bundle_that_cannot_be_read_is_named(bucket, secure, monkeypatch):
+def test_an_unreadable_ca_bundle_is_named_in_the_error(bucket, secure, monkeypatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
     with pytest.raises(Invalid, match=r"AWS_CA_BUNDLE.*nowhere"):
         bucket.objects(secure.endpoint)
@@ -188,7 +188,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_run_that_is_ended_leaves_whole_files_and_nothing_else_under_their_names(bucket, tmp_path, name):
+def test_an_interrupted_run_leaves_only_complete_files(bucket, tmp_path, name):
     etag = bucket.put(KEY, BODY)
     command = [sys.executable, "-c", PULL, bucket.endpoint, bucket.name, str(tmp_path), etag, str(len(BODY))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:

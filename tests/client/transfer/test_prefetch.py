@@ -16,7 +16,7 @@ def stored(bucket, count):
     return [(number, download_request("styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
 
 
-def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
+def test_prefetch_returns_each_object_with_its_bytes_or_its_error(bucket, objects):
     changed = download_request("styles/16/a.png", len(BODY), md5(b"another"), None)
     fetched = {it.item: it for it in prefetch(objects, [*stored(bucket, 1), (1, changed)])}
     assert fetched[0].body == [BODY]
@@ -24,7 +24,7 @@ def test_each_comes_with_all_of_its_bytes_or_with_its_error(bucket, objects):
     assert isinstance(fetched[1].error, Conflict)
 
 
-def test_many_are_on_their_way_while_one_thread_waits(bucket, objects, proxy):
+def test_prefetch_sends_requests_concurrently(bucket, objects, proxy):
     meeting = threading.Barrier(4)
     proxy.before = lambda _: meeting.wait(10) and None
     assert sorted(it.item for it in prefetch(objects, stored(bucket, 4))) == list(range(4))
@@ -44,7 +44,7 @@ def test_objects_are_prefetched_only_as_far_as_the_budget_allows(bucket, proxy):
     assert len(rest) == 3
 
 
-def test_nothing_begins_after_a_cancellation(bucket, proxy):
+def test_prefetch_sends_no_request_after_a_cancellation(bucket, proxy):
     cancellation = Cancellation()
     with bucket.objects(proxy.endpoint, cancellation) as objects:
         cancellation.cancel()

@@ -81,7 +81,7 @@ def test_the_expected_object_is_replaced(bucket, objects, tmp_path, unfinished, 
 
 @BOTH
 @pytest.mark.parametrize("replaces", [None, "0" * 32], ids=["none", "another"])
-def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_path, unfinished, body, replaces):
+def test_an_object_stored_concurrently_is_not_replaced(bucket, objects, tmp_path, unfinished, body, replaces):
     bucket.put(KEY, b"theirs")
     with pytest.raises(Conflict, match="Skipped: the object in S3 changed"):
         store(objects, tmp_path, body, request_for(body, replaces), unfinished)
@@ -90,13 +90,13 @@ def test_an_object_that_somebody_stored_meanwhile_stays(bucket, objects, tmp_pat
 
 
 @BOTH
-def test_an_object_that_was_deleted_meanwhile_is_not_brought_back(bucket, objects, tmp_path, unfinished, body):
+def test_an_object_deleted_concurrently_is_not_recreated(bucket, objects, tmp_path, unfinished, body):
     with pytest.raises(Conflict):
         store(objects, tmp_path, body, request_for(body, "0" * 32), unfinished)
     assert bucket.keys() == []
 
 
-def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objects, proxy, tmp_path, unfinished):
+def test_an_object_stored_during_a_multipart_upload_is_not_replaced(bucket, objects, proxy, tmp_path, unfinished):
     def before(request):
         if "partNumber=2" in request.path:
             bucket.put(KEY, b"theirs")
@@ -109,7 +109,7 @@ def test_an_object_that_somebody_stores_while_parts_are_sent_stays(bucket, objec
 
 
 @BOTH
-def test_the_same_bytes_that_somebody_stored_meanwhile_are_good(bucket, objects, proxy, tmp_path, unfinished, body):
+def test_the_same_bytes_stored_concurrently_are_accepted(bucket, objects, proxy, tmp_path, unfinished, body):
     bucket.put(KEY, body)
     done = store(objects, tmp_path, body, request_for(body), unfinished)
     assert (done.etag, done.sent) == (md5(body), 0)
@@ -178,7 +178,7 @@ def test_a_wrong_byte_on_the_way_is_refused_and_sent_again(bucket, objects, prox
 
 @pytest.mark.parametrize("lost", ["PUT", "POST"])
 @BOTH
-def test_an_answer_that_is_lost_is_no_second_upload(bucket, objects, proxy, tmp_path, unfinished, body, lost):
+def test_a_lost_response_causes_no_second_upload(bucket, objects, proxy, tmp_path, unfinished, body, lost):
     dropped = []
 
     def after(request, reply):
@@ -207,7 +207,7 @@ def test_a_lost_answer_to_an_upload_of_the_same_bytes_is_retried_until_the_metad
 
 
 @BOTH
-def test_a_write_that_collides_is_tried_again(bucket, objects, proxy, tmp_path, unfinished, body):
+def test_a_write_with_a_409_conflict_is_retried(bucket, objects, proxy, tmp_path, unfinished, body):
     refused = [refusal(409, "ConditionalRequestConflict")]
 
     def before(request):
@@ -224,7 +224,7 @@ def test_a_write_that_collides_is_tried_again(bucket, objects, proxy, tmp_path, 
 
 
 @BOTH
-def test_a_refusal_is_not_tried_again_and_leaves_nothing(bucket, objects, proxy, tmp_path, unfinished, body):
+def test_a_denied_upload_is_not_retried_and_leaves_nothing(bucket, objects, proxy, tmp_path, unfinished, body):
     def before(request):
         is_bytes = request.method == "PUT"
         return refusal(403, "AccessDenied") if is_bytes else None
@@ -374,7 +374,7 @@ def test_an_upload_that_no_run_resumes_is_aborted_after_a_week(bucket, objects, 
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
-def test_an_upload_that_cannot_be_aborted_stays_remembered(bucket, objects, proxy, unfinished, cut_off):
+def test_an_upload_that_cannot_be_aborted_stays_recorded(bucket, objects, proxy, unfinished, cut_off):
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.method == "DELETE" else None
     unfinished.abort_idle(objects, idle_seconds=0)
     assert len(list(unfinished.all(bucket.name))) == 1
@@ -398,7 +398,7 @@ def test_an_upload_whose_id_was_lost_is_aborted_and_restarted(bucket, objects, p
     assert (bucket.unfinished(), list(unfinished.all(bucket.name))) == ([], [])
 
 
-def test_an_upload_that_a_run_was_killed_over_before_it_knew_its_id_is_aborted(bucket, objects, tmp_path, unfinished):
+def test_an_upload_is_aborted_if_its_run_was_killed_before_recording_the_id(bucket, objects, tmp_path, unfinished):
     request = request_for(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
     dying = "from s3_manifest_cli.client.transfer import multipart\nbegin = multipart.begin\n"
@@ -411,7 +411,7 @@ def test_an_upload_that_a_run_was_killed_over_before_it_knew_its_id_is_aborted(b
 
 
 @pytest.mark.parametrize("then", ["changed", "given up", "there already"])
-def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
+def test_an_upload_whose_id_was_not_recorded_is_aborted_by_every_later_run(
     bucket, objects, tmp_path, unfinished, monkeypatch, then
 ):
     begin = multipart.begin
@@ -437,7 +437,7 @@ def test_whatever_comes_after_an_upload_whose_id_was_not_learnt_it_is_aborted(
 
 
 @pytest.mark.parametrize("theirs", ["before", "with a part", "later"])
-def test_an_upload_that_may_not_be_the_lost_one_stays_and_is_reported(
+def test_an_upload_that_may_belong_to_another_client_stays_and_is_reported(
     bucket, objects, proxy, tmp_path, unfinished, theirs
 ):
     place = {"Bucket": bucket.name, "Key": KEY}
@@ -462,7 +462,7 @@ def test_an_upload_that_may_not_be_the_lost_one_stays_and_is_reported(
     assert bucket.unfinished() == upload_ids
 
 
-def test_where_nobody_may_list_them_uploads_go_on(bucket, objects, proxy, tmp_path, unfinished):
+def test_an_upload_succeeds_without_permission_to_list_uploads(bucket, objects, proxy, tmp_path, unfinished):
     lose_the_id(proxy)
     proxy.before = lambda request: (
         refusal(403, "AccessDenied") if request.method == "GET" and "uploads" in request.path else None
@@ -472,14 +472,14 @@ def test_where_nobody_may_list_them_uploads_go_on(bucket, objects, proxy, tmp_pa
     assert list(unfinished.all(bucket.name)) == []
 
 
-def test_an_upload_that_s3_refuses_to_begin_is_not_remembered(bucket, objects, proxy, tmp_path, unfinished):
+def test_an_upload_that_s3_refuses_to_begin_is_not_recorded(bucket, objects, proxy, tmp_path, unfinished):
     proxy.before = lambda request: refusal(403, "AccessDenied") if is_beginning(request) else None
     with pytest.raises(WriteRefused):
         store(objects, tmp_path, LARGE, request_for(LARGE), unfinished)
     assert list(unfinished.all(bucket.name)) == []
 
 
-def test_an_upload_of_somebody_else_stays_and_is_reported(bucket, objects, tmp_path, unfinished):
+def test_an_upload_of_another_client_stays_and_is_reported(bucket, objects, tmp_path, unfinished):
     theirs = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY)["UploadId"]
     bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY + "x")
     assert store(objects, tmp_path, LARGE, request_for(LARGE), unfinished).others == (theirs,)
@@ -565,7 +565,7 @@ def test_only_amazons_s3_is_known_to_compare_crcs(monkeypatch, endpoint, compare
         assert objects.compares_crcs == compares
 
 
-def test_a_server_that_never_answers_well_is_given_up(objects, proxy, tmp_path, unfinished, monkeypatch):
+def test_an_upload_that_never_succeeds_ends_with_an_unknown_outcome(objects, proxy, tmp_path, unfinished, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.client.transfer.upload.random", lambda: 0.0)
     proxy.before = lambda request: refusal(500, "InternalError") if request.method == "PUT" else None
     with pytest.raises(OutcomeUnknown):
@@ -582,7 +582,7 @@ def test_the_number_of_parts_never_exceeds_the_limit_of_s3(size, parts, of):
     assert (part, -(-(size << 20) // part)) == (of << 20, parts)
 
 
-def test_what_cannot_be_remembered_or_read_is_forgotten(tmp_path):
+def test_unwritable_and_corrupt_records_of_uploads_are_ignored(tmp_path):
     remembered = UnfinishedUpload(bucket="b", key="k", upload_id="u", size=1, md5="0", part_size=1, headers={})
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")

@@ -80,7 +80,7 @@ def test_a_difference_that_settles_is_no_drift(audited, add, account, send_event
     assert found.facts.revision == 2
 
 
-def test_what_is_changed_again_meanwhile_is_not_called_drift_nor_right(audited, add, account):
+def test_an_object_that_changes_again_during_the_audit_is_unsettled(audited, add, account):
     add({"styles/16/a.png": b"data"})
     account.put("styles/16/a.png", b"newer")
     found = audited(lambda: account.put("styles/16/a.png", b"newest"))
@@ -116,7 +116,7 @@ def test_an_audit_reports_what_each_md5_is_based_on(audited, of_all_proofs, acco
     assert found.is_consistent
 
 
-def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_all_proofs, account, send_events):
+def test_an_audit_that_reads_the_bytes_confirms_or_refutes_each_md5(audited, of_all_proofs, account, send_events):
     account.put_in_parts("styles/16/lie.png", b"data", Metadata={"md5": "0" * 32})
     send_events("styles/16/lie.png")
     found = audited(read=True)
@@ -131,7 +131,7 @@ def test_with_the_bytes_read_claims_are_proven_or_found_to_be_false(audited, of_
     assert not found.is_consistent
 
 
-def test_bytes_that_nothing_proves_are_unverifiable(audited, account, send_events, put_bare, no_md5s):
+def test_an_object_that_no_digest_proves_is_unverifiable(audited, account, send_events, put_bare, no_md5s):
     put_bare("styles/16/bare.png", b"data")
     account.put_in_parts("styles/16/parts.png", b"data")
     send_events("styles/16/bare.png", "styles/16/parts.png")

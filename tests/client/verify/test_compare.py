@@ -42,13 +42,13 @@ def compared(local, remote, results, chosen=EVERYTHING):
         ([on_disk(size=4)], [in_s3(role="hidden")], {}, "out_of_sync", None),
     ],
 )
-def test_a_file_is_in_one_state(local, remote, results, state, why):
+def test_each_file_has_exactly_one_state(local, remote, results, state, why):
     (file,) = compared(local, remote, results)
     assert (file.filename, file.state, file.why) == ("a.png", state, why)
     assert (file.local, file.remote) == (local[0] if local else None, remote[0] if remote else None)
 
 
-def test_a_hidden_file_is_not_missed():
+def test_a_missing_hidden_file_is_not_reported():
     assert compared([], [in_s3(role="hidden")], {}) == []
 
 
@@ -81,7 +81,7 @@ def test_only_files_of_the_same_size_have_to_be_read():
         (3, None, None, False),
     ],
 )
-def test_only_a_known_md5_makes_files_the_same_at_once(size, md5, remote_md5, is_same):
+def test_only_files_with_equal_sizes_and_md5s_match_without_being_read(size, md5, remote_md5, is_same):
     local, remote = {"a.png": (*on_disk(size=size), md5)}, in_s3()._replace(md5=remote_md5)
     found, rest = match_cached(local, [remote, in_s3("b.png")])
     assert found == ([((*on_disk(), md5), remote)] if is_same else [])

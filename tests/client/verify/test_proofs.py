@@ -58,20 +58,20 @@ def etag_of(body, size, digest=md5):
         ("sha256", b64(bytes.fromhex("15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"))),
     ],
 )
-def test_a_checksum_of_the_whole_object_proves_both_ways(by, checksum):
+def test_a_full_object_checksum_proves_a_match_or_a_mismatch(by, checksum):
     expected = ExpectedContent(9, etag="0" * 32, checksum={by: checksum, "type": "FULL_OBJECT"})
     assert check(CHECK, expected)[:2] == ("match", (by,))
     assert check(OTHER, expected)[:2] == ("mismatch", (by,))
 
 
-def test_the_md5_proves_both_ways_and_the_etag_does_not_count():
+def test_the_md5_proves_a_match_or_a_mismatch_and_the_etag_is_ignored():
     expected = ExpectedContent(9, md5_hash="25f9e794323b453885f5181f1b624d0b", etag="f" * 32)
     assert check(CHECK, expected)[:2] == ("match", ("md5",))
     assert check(OTHER, expected)[:2] == ("mismatch", ("md5",))
 
 
 @pytest.mark.parametrize("body", [CHECK + b"0", CHECK[:-1], b""])
-def test_another_size_is_wrong_whatever_else_is_known(body):
+def test_a_different_size_is_always_a_mismatch(body):
     for expected in (ExpectedContent(9), ExpectedContent(9, md5_hash=md5(body).hex())):
         found = check(body, expected)
         assert found[:2] == ("mismatch", ("size",))
@@ -112,7 +112,7 @@ def test_every_digest_of_the_entry_must_match():
     assert "the crc64nvme is equal" in found.reason
 
 
-def test_what_s3_keeps_counts_more_than_what_an_uploader_declares():
+def test_a_checksum_in_s3_overrides_a_declared_md5():
     crc = {"crc64nvme": encoded(0xAE8B14860A799888, 8), "type": "FULL_OBJECT"}
     lying = ExpectedContent(9, md5_hash=md5(OTHER).hex(), checksum=crc, declared="md5chksum")
     found = check(CHECK, lying)
@@ -123,7 +123,7 @@ def test_what_s3_keeps_counts_more_than_what_an_uploader_declares():
     assert check(CHECK, truthful) == CheckResult("match", ("md5", "crc64nvme"), "proven by md5 and crc64nvme")
 
 
-def test_the_parts_of_an_object_count_more_than_what_its_uploader_declares():
+def test_the_etag_of_the_parts_overrides_a_declared_md5():
     size = 8 * MIB
     etag, count = etag_of(BODY, size)
     lying = ExpectedContent(len(BODY), md5_hash=md5(OTHER).hex(), etag=f"{etag.hex()}-{count}", declared="md5")
@@ -133,7 +133,7 @@ def test_the_parts_of_an_object_count_more_than_what_its_uploader_declares():
     assert check(BODY, lying._replace(md5_hash=md5(BODY).hex()))[:2] == ("match", ("md5",))
 
 
-def test_where_nothing_else_proves_the_bytes_the_declared_md5_is_named_and_what_to_do():
+def test_a_mismatch_with_only_a_declared_md5_names_it_and_the_remedy():
     lying = ExpectedContent(9, md5_hash=md5(OTHER).hex(), etag="0" * 32, declared="s3cmd-attrs")
     found = check(CHECK, lying)
     assert (found[:2], found.warning) == (("mismatch", ("md5",)), None)
@@ -171,7 +171,7 @@ def test_the_etag_of_an_object_in_parts_of_another_size_proves_nothing():
     assert check(WRONG, expected._replace(part_sizes=known))[:2] == ("unverifiable", ())
 
 
-def test_a_composite_checksum_that_a_server_returns_as_one_of_the_whole_is_recognized():
+def test_a_composite_checksum_of_type_full_object_is_recognized():
     crcs, count = etag_of(BODY, 8 * MIB, lambda part: zlib.crc32(part).to_bytes(4, "big"))
     shas, _ = etag_of(BODY, 8 * MIB, lambda part: hashlib.sha256(part).digest())
     both = {"crc32": b64(crcs), "sha256": b64(shas), "type": "FULL_OBJECT"}
@@ -198,14 +198,14 @@ def test_a_composite_checksum_that_a_server_returns_as_one_of_the_whole_is_recog
         (0, 1, 8 * MIB),
     ],
 )
-def test_what_clients_do_is_among_the_part_sizes(size, count, part):
+def test_possible_part_sizes_include_those_of_common_clients(size, count, part):
     found = possible_part_sizes(size, count)
     assert part in found
     assert all(part_count(size, part_size) == count for part_size in found)
     assert len(set(found)) == len(found)
 
 
-def test_part_sizes_that_are_known_prove_both_ways():
+def test_known_part_sizes_prove_a_match_or_a_mismatch():
     sizes = (5 * MIB, 3 * MIB + 1, 2 * MIB + 16)
     offsets = [0, *itertools.accumulate(sizes)]
     digests = b"".join(hashlib.sha256(BODY[a:b]).digest() for a, b in itertools.pairwise(offsets))
@@ -217,7 +217,7 @@ def test_part_sizes_that_are_known_prove_both_ways():
     assert check(WRONG, known)[:2] == ("mismatch", ("sha256-parts",))
 
 
-def test_one_part_is_the_whole_whatever_its_size():
+def test_an_object_with_a_single_part_is_proven_whatever_its_size():
     etag, _ = etag_of(CHECK, 9)
     assert check(CHECK, ExpectedContent(9, etag=f"{etag.hex()}-1"))[:2] == ("match", ("etag",))
     crc = checksums.crc32c(checksums.crc32c(CHECK).to_bytes(4, "big"))
@@ -241,7 +241,7 @@ def test_a_composite_checksum_proves_if_the_part_size_is_a_usual_one(algorithm):
     assert check(WRONG, expected)[0] == "unverifiable"
 
 
-def test_bytes_may_come_in_any_pieces():
+def test_a_checker_accepts_bytes_in_chunks_of_any_size():
     etag, count = etag_of(BODY, 5 * MIB)
     expected = ExpectedContent(
         len(BODY),

@@ -21,7 +21,7 @@ def states(found):
     return {file.filename: file.state for file in found.files}
 
 
-def test_each_file_is_in_the_state_that_it_is_in(deployment, add, style, folder, write):
+def test_status_reports_the_state_of_each_file(deployment, add, style, folder, write):
     names = {"same.png": b"data", "other.png": b"data", "longer.png": b"data", "s3.png": b"x", "deep/größe.png": b"d"}
     add({f"styles/16/{name}": body for name, body in names.items()})
     add({"styles/16/a.txt": b"a caption", "styles/16/prompt_metadata.json": b'{"s3.png": {"prompt": "a fox"}}'})
@@ -50,7 +50,7 @@ def test_a_folder_that_is_the_same_is_in_sync(deployment, add, style, folder, wr
     assert (found.is_in_sync, found.differences) == (True, [])
 
 
-def test_a_hidden_file_is_compared_if_it_exists_and_not_missed_otherwise(deployment, add, style, folder, write):
+def test_a_hidden_file_is_compared_only_if_it_exists_locally(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     add({"styles/16/prompt_metadata.json": b'{"a.png": {"hidden": true}, "b.png": {"hidden": true}}'})
     write({"a.png": b"data"})
@@ -80,7 +80,7 @@ def test_only_selected_files_are_read_and_reported(deployment, add, style, folde
     assert (states(found), files_read) == ({"a.png": "synced"}, ["a.png"])
 
 
-def test_a_file_that_was_not_touched_is_read_once(deployment, add, style, folder, write, files_read, files_settled):
+def test_an_unchanged_file_is_read_only_once(deployment, add, style, folder, write, files_read, files_settled):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_a_file_of_another_size_is_never_read(deployment, add, style, folder, wr
     assert files_read == []
 
 
-def test_what_has_no_md5_is_proven_by_a_checksum_or_by_its_parts(
+def test_an_object_without_an_md5_is_proven_by_a_checksum_or_its_parts(
     deployment, account, send_events, style, folder, write, no_md5s, put_bare, files_read, files_settled
 ):
     account.put_in_parts("styles/16/parts.bin", b"data")
@@ -136,7 +136,7 @@ def test_a_cached_match_result_is_not_used_for_a_later_object(
     assert len(files_read) == 3
 
 
-def test_a_file_that_cannot_be_read_is_not_known_to_be_anything(deployment, add, style, folder, write, monkeypatch):
+def test_an_unreadable_file_is_unverifiable(deployment, add, style, folder, write, monkeypatch):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
 
@@ -160,7 +160,7 @@ def test_a_file_that_changed_since_it_was_scanned_is_a_read_failure(folder, writ
     assert read == "8d777f385d3dfec8815d20f7496026dc"
 
 
-def test_a_file_that_is_changed_while_it_is_read_is_not_known_by_what_was_read(folder, write):
+def test_a_file_that_changes_while_it_is_read_is_a_read_failure(folder, write):
     write({"a.png": b"data"})
 
     def read_and_write(_local, file):

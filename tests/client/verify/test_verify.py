@@ -59,7 +59,7 @@ def test_every_file_is_reported_with_its_proof(
         ({"a.png": b"data", "b.png": b"atad"}, False, False),
     ],
 )
-def test_only_all_files_proven_right_are_right(
+def test_a_folder_is_verified_only_if_every_file_is_proven(
     deployment, add, style, folder, write, local, is_verified, is_verified_with_extra
 ):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
