@@ -22,7 +22,7 @@ def test_4_processes_that_raise_a_counter_lose_no_increment(ministack_bucket, pl
     assert conflicts > 0
 
 
-def test_of_many_concurrent_creations_a_single_write_succeeds(ministack_bucket):
+def test_one_of_many_concurrent_creations_succeeds(ministack_bucket):
     assert counters.first_of(ministack_bucket.store, threads=16) == 1
 
 

@@ -102,7 +102,7 @@ def test_the_deletion_of_a_missing_object_returns_false(server, store):
     ],
     ids=["403", "400", "no bucket", "500", "503", "dropped"],
 )
-def test_any_other_answer_is_no_deletion(server, store, answer, raised):
+def test_any_other_failure_of_a_deletion_is_raised(server, store, answer, raised):
     server.answers = [answer]
     with pytest.raises(raised):
         store.delete_if_match("k", WRONG)
@@ -124,7 +124,7 @@ def test_a_refusal_within_a_batch_is_an_error(server, store):
         store.delete_if_unchanged([MISSING])
 
 
-def test_the_conditions_are_on_the_wire(ministack_bucket):
+def test_the_requests_carry_the_conditions(ministack_bucket):
     sent = []
     client = ministack_bucket.store._reads
     client.meta.events.register("before-send.s3", lambda request, **_: sent.append((request.headers, request.body)))

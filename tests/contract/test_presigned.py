@@ -55,12 +55,12 @@ def test_a_signed_upload_is_accepted(store):
     ],
     ids=str,
 )
-def test_anything_else_is_refused(store, sent, body, status):
+def test_an_upload_that_differs_from_the_signed_one_is_refused(store, sent, body, status):
     assert upload(store, headers(), body, **sent) == status
     assert store.head(KEY) == Absent(KEY)
 
 
-def test_a_url_is_for_one_key(store):
+def test_a_url_is_valid_for_one_key(store):
     url = store.presigned_put("styles/16/a.png", headers(), 60)
     assert http_put(url.replace("a.png", "b.png"), BODY, headers()) == 403
 
@@ -71,7 +71,7 @@ def test_an_existing_object_is_not_replaced_unless_the_url_allows_it(store):
     assert upload(store, headers(overwrite=True)) == 200
 
 
-def test_a_url_expires(store):
+def test_the_expiry_of_a_url_cannot_be_changed(store):
     signed = headers()
     url = store.presigned_put(KEY, signed, 60).replace("X-Amz-Expires=60", "X-Amz-Expires=600")
     assert http_put(url, BODY, signed) == 403

@@ -87,7 +87,7 @@ def test_a_head_returns_the_objects_fields(bucket):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", present.last_modified)
 
 
-def test_without_a_class_of_its_own_an_object_is_standard(bucket):
+def test_the_default_storage_class_is_standard(bucket):
     bucket.upload("k", b"body")
     assert bucket.store.head("k").storage_class == "STANDARD"
 
@@ -106,7 +106,7 @@ def test_a_checksum_is_returned_in_s3s_format(s3_bucket):
     }
 
 
-def test_the_checksum_of_an_object_uploaded_in_parts_is_named_composite(ministack_bucket):
+def test_the_checksum_of_an_object_uploaded_in_parts_is_composite(ministack_bucket):
     # moto leaves both the parts' count and the type out.
     client, name = ministack_bucket.store._reads, ministack_bucket.store.bucket
     upload = {"Bucket": name, "Key": "k"}
@@ -119,7 +119,7 @@ def test_the_checksum_of_an_object_uploaded_in_parts_is_named_composite(ministac
     assert present.etag.endswith("-1")
 
 
-def test_a_version_is_named_where_the_bucket_keeps_versions(s3_bucket):
+def test_a_head_returns_the_version_in_a_versioned_bucket(s3_bucket):
     client, name = s3_bucket.store._reads, s3_bucket.store.bucket
     client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     s3_bucket.upload("k", b"one")
@@ -165,7 +165,7 @@ def test_the_md5_is_of_all_the_bytes(bucket):
     assert bucket.store.md5("k", bucket.etag("k")) == hashlib.md5(body).hexdigest()
 
 
-def test_the_md5_of_an_object_that_was_replaced_is_refused(bucket):
+def test_the_md5_of_a_replaced_object_is_a_conflict(bucket):
     bucket.upload("k", b"old")
     etag = bucket.etag("k")
     bucket.upload("k", b"new")
@@ -173,7 +173,7 @@ def test_the_md5_of_an_object_that_was_replaced_is_refused(bucket):
         bucket.store.md5("k", etag)
 
 
-def test_the_md5_of_a_deleted_object_is_refused(bucket):
+def test_the_md5_of_a_deleted_object_is_a_conflict(bucket):
     bucket.upload("k", b"old")
     etag = bucket.etag("k")
     bucket.delete("k")

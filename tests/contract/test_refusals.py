@@ -60,7 +60,7 @@ def in_missing_bucket(bucket):
 
 @any_read
 @pytest.mark.parametrize("status", [400, 403, 405, 429, 500, 501, 502, 503])
-def test_an_error_is_no_absence(server, store, read, status):
+def test_an_error_is_not_reported_as_absence(server, store, read, status):
     server.answers = [error(status)]
     with pytest.raises(ReadFailed, match=f"{status}"):
         read(store)
@@ -68,20 +68,20 @@ def test_an_error_is_no_absence(server, store, read, status):
 
 @any_read
 @pytest.mark.parametrize("answer", [Answer(dropped=True), Answer(seconds=2)], ids=["dropped", "late"])
-def test_no_answer_is_no_absence(server, store, read, answer):
+def test_a_missing_response_is_not_reported_as_absence(server, store, read, answer):
     server.answers = [answer]
     with pytest.raises(ReadFailed, match="k: not read"):
         read(store)
 
 
 @any_read
-def test_an_unreachable_server_is_no_absence(server, read):
+def test_an_unreachable_server_is_not_reported_as_absence(server, read):
     client = clients.s3_client("http://127.0.0.1:9", retries=False)
     with pytest.raises(ReadFailed):
         read(s3.S3Store("bucket", client, client))
 
 
-def test_a_404_and_nothing_else_is_an_absence(server, store):
+def test_a_404_is_reported_as_absence(server, store):
     server.answers = [error(404, "NoSuchKey")]
     assert store.get("k") is None
     assert store.get_if_changed("k", ETAG) is None
@@ -102,19 +102,19 @@ def test_a_not_modified_response_may_have_any_checksum(server, store):
 
 # A 404 to a HEAD has no body, so it does not tell the bucket from the key: that is the next test's.
 @pytest.mark.parametrize("read", [READS[name] for name in READS if name != "head"])
-def test_a_missing_bucket_is_no_absence_of_its_objects(s3_bucket, read):
+def test_a_read_from_a_missing_bucket_fails(s3_bucket, read):
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
         read(in_missing_bucket(s3_bucket))
 
 
-def test_a_missing_bucket_proves_no_object_absent(s3_bucket):
+def test_a_commit_in_a_missing_bucket_fails(s3_bucket):
     environment = replace(Harness().environment, store=in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
         commit(environment, STYLE, {STYLE.prefix + "a.jpg": PUT})
 
 
 @pytest.mark.parametrize("replaces", [None, ETAG])
-def test_a_write_into_a_missing_bucket_is_no_conflict(s3_bucket, replaces):
+def test_a_write_into_a_missing_bucket_is_refused(s3_bucket, replaces):
     with pytest.raises(WriteRefused, match="NoSuchBucket"):
         in_missing_bucket(s3_bucket).put("k", b"{}", replaces=replaces, metadata={})
 
@@ -156,7 +156,7 @@ def test_a_write_that_the_http_library_rejects_did_not_happen(server, store):
 
 
 @read_of_an_object
-def test_a_body_cut_short_is_no_shorter_object(server, store, read):
+def test_a_truncated_body_is_a_failed_read(server, store, read):
     server.answers = [found(b"half of it", length=100)]
     with pytest.raises(ReadFailed):
         read(store)
@@ -238,7 +238,7 @@ def test_a_head_parses_s3s_headers(server, store, headers, fact, value):
     assert getattr(present, fact) == value
 
 
-def test_the_etag_of_an_object_encrypted_with_a_key_of_the_customers_is_no_md5(server, store):
+def test_the_etag_of_an_object_encrypted_with_sse_c_is_no_md5(server, store):
     server.answers = [found(x_amz_server_side_encryption_customer_algorithm="AES256")]
     assert proven_md5(store.head("k")) is None
 
@@ -300,7 +300,7 @@ def test_a_read_is_retried(server, first, monkeypatch):
     assert server.requests == ["GET /bucket/k"] * 2
 
 
-def test_the_conditions_are_on_the_wire(ministack_bucket):
+def test_the_requests_carry_the_conditions(ministack_bucket):
     sent = []
     client = ministack_bucket.store._writes
     client.meta.events.register("before-send.s3.PutObject", lambda request, **_: sent.append(dict(request.headers)))

@@ -34,7 +34,7 @@ HANDLERS = [
 
 
 @pytest.mark.parametrize("name", HANDLERS)
-def test_importing_needs_no_environment_and_makes_no_client(name: str) -> None:
+def test_importing_a_handler_needs_no_environment_and_creates_no_client(name: str) -> None:
     folders = [
         str(Path(importlib.util.find_spec(name).origin).parent),
         str(Path(importlib.util.find_spec("s3_manifest").origin).parents[1]),

@@ -79,14 +79,14 @@ def test_freshness_is_the_milliseconds_since_the_time_of_each_event(known, recon
 @pytest.mark.parametrize(
     "time", ["", "yesterday", "2026-01-01", "2026-01-01T12:00:00", "12:00", "0", "2026-13-01T00:00Z"]
 )
-def test_an_event_that_does_not_say_when_it_happened_has_no_freshness_and_is_done(known, reconcile, metrics, time):
+def test_an_event_with_an_invalid_time_is_committed_without_freshness(known, reconcile, metrics, time):
     known.put("styles/16/new.png")
     assert reconcile({"odd": about("styles/16/new.png", time=time)}) == []
     assert "new.png" in known.files(PREFIX)
     assert "Freshness" not in metrics()
 
 
-def test_an_event_without_its_time_is_done(known, reconcile, metrics):
+def test_an_event_without_a_time_is_committed_without_freshness(known, reconcile, metrics):
     known.put("styles/16/new.png")
     event = s3_event("styles/16/new.png")
     del event["Records"][0]["eventTime"]
@@ -95,7 +95,7 @@ def test_an_event_without_its_time_is_done(known, reconcile, metrics):
     assert "Freshness" not in metrics()
 
 
-def test_what_was_not_committed_has_no_freshness(known, reconcile, metrics):
+def test_an_event_that_is_not_committed_has_no_freshness(known, reconcile, metrics):
     known.put("styles/16/new.png")
     known.refuse("HEAD", "styles/16/new.png", 403)
     known.refuse("GET", "_manifests/styles/17/manifest.json", 403)
@@ -138,7 +138,7 @@ def test_conflicts_are_counted(known, reconcile, metrics, impatience):
     assert sum(counted["Commits"]) == 3
 
 
-def test_one_invocation_leaves_nothing_to_the_next(known, reconcile, metrics):
+def test_each_invocation_starts_with_empty_metrics(known, reconcile, metrics):
     reconcile({"m": s3_event("styles/16/a.png")}, receives=3)
     metrics()
     reconcile({"m": s3_event("styles/17/b.png")})
@@ -146,14 +146,14 @@ def test_one_invocation_leaves_nothing_to_the_next(known, reconcile, metrics):
     assert (counted["EventsReceived"], counted["Retries"], len(counted["Freshness"])) == ([1], [0], 1)
 
 
-def test_a_batch_of_nothing_but_rubbish_is_counted_too(account, reconcile, metrics):
+def test_a_batch_of_only_invalid_messages_is_counted(account, reconcile, metrics):
     reconcile({"1": "{", "2": "", "3": s3_test_event()})
     counted = metrics()
     assert set(counted) == NAMES
     assert (counted["EventsReceived"], counted["EventsFailed"], counted["EventsDropped"]) == ([0], [2], [1])
 
 
-def test_an_event_of_s3_or_sns_itself_is_counted(known, metrics):
+def test_a_direct_invocation_is_counted(known, metrics):
     reconcile_handler.handler(s3_event("styles/16/a.png"), Context())
     assert metrics()["EventsReceived"] == [1]
     with pytest.raises(reconcile_handler.ReconcileFailed):

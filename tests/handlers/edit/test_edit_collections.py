@@ -43,7 +43,7 @@ def test_other_fields_of_the_sidecar_stay(account, edit):
 
 
 @pytest.mark.parametrize("path", ["/api/styles/17", "/api/manifests/color/16", "/api/styles/" + "x" * 1100])
-def test_an_empty_collection_gets_no_title(account, edit, path):
+def test_setting_the_title_of_an_empty_collection_is_404(account, edit, path):
     assert is_problem(edit("PATCH", path, {"title": "x"}), 404)
     assert account.sent("PUT") == []
 
@@ -58,7 +58,7 @@ def test_a_bad_title_is_400(account, edit, body, parameter):
 
 
 @pytest.mark.parametrize("path", [ALL, "/api/training-data/42", f"/api/manifests/actor/{ACTOR}"])
-def test_all_is_deleted_where_the_full_name_confirms_it(account, edit, path):
+def test_all_files_are_deleted_if_confirm_is_the_full_name(account, edit, path):
     reply = edit("DELETE", path, confirm=ACTOR, delete_from_s3="true")
     assert reply.status == 200
     assert (reply.json["deleted"], reply.json["hidden"], reply.json["kept"], reply.json["complete"]) == (5, 0, [], True)
@@ -67,14 +67,14 @@ def test_all_is_deleted_where_the_full_name_confirms_it(account, edit, path):
 
 
 @pytest.mark.parametrize("confirm", ["42", "0042", "true", "", ACTOR + " ", ACTOR.upper()])
-def test_without_that_nothing_is_deleted(account, edit, confirm):
+def test_any_other_value_of_confirm_is_400_and_deletes_nothing(account, edit, confirm):
     reply = edit("DELETE", "/api/training-data/42", confirm=confirm, delete_from_s3="true")
     assert is_problem(reply, 400, parameter="confirm")
     assert ACTOR in reply.json["detail"]
     assert len(account.below(PREFIX)) == 5
 
 
-def test_to_confirm_is_not_left_out(account, edit):
+def test_a_deletion_without_confirm_is_400(account, edit):
     assert is_problem(edit("DELETE", ALL, delete_from_s3="true"), 400, parameter="confirm")
     assert account.requests == []
 
@@ -87,7 +87,7 @@ def test_without_delete_from_s3_all_files_are_hidden(account, edit):
     assert len(account.below(PREFIX)) == 6
 
 
-def test_a_deletion_that_runs_out_of_time_asks_for_a_repeat(account, edit):
+def test_a_deletion_that_runs_out_of_time_is_incomplete_and_can_be_repeated(account, edit):
     reply = edit("DELETE", ALL, context=Context(7.0), confirm=ACTOR, delete_from_s3="true")
     assert (reply.status, reply.json["complete"], reply.json["reflects"]) == (200, False, None)
     assert edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true").json["complete"]
@@ -146,11 +146,11 @@ def test_a_rescan_that_cannot_be_queued_is_503(account, edit, log):
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/api/nonsense"), ("DELETE", "/api/styles"), ("PATCH", "/api")])
-def test_another_path_is_404(edit, method, path):
+def test_an_unknown_path_is_404(edit, method, path):
     assert is_problem(edit(method, path), 404)
 
 
-def test_the_document_describes_every_route_that_writes(get):
+def test_the_openapi_document_describes_every_route_that_writes(get):
     document = get("/api/openapi.json").json
     assert document["paths"]["/api/manifests/{kind}/{collection_id}"].keys() >= {
         "get",

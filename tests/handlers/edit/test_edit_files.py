@@ -48,7 +48,7 @@ def change_token(reply):
         f"/api/manifests/actor/{ACTOR}/files/a.png",
     ],
 )
-def test_a_file_is_described_whichever_way_its_actor_is_named(account, edit, path):
+def test_an_actors_file_is_described_through_every_form_of_its_path(account, edit, path):
     reply = edit("PATCH", path, {"good": False, "prompt": "größe", "labels": ["x", "y"]})
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert descriptions(account) == {"a.png": {"good": False, "prompt": "größe", "labels": ["x", "y"]}}
@@ -65,7 +65,7 @@ def test_a_styles_file_is_described(account, edit, path):
 
 
 @pytest.mark.parametrize("filename", ODD_NAMES)
-def test_a_name_is_itself_with_its_slashes_and_whatever_it_holds(account, edit, filename):
+def test_a_filename_may_have_slashes_and_special_characters(account, edit, filename):
     account.put(PREFIX + filename)
     assert edit("PATCH", f"{IMAGES}/{filename}", {"good": False}).json["files"] == [filename]
     assert descriptions(account) == {filename: {"good": False}}
@@ -74,7 +74,7 @@ def test_a_name_is_itself_with_its_slashes_and_whatever_it_holds(account, edit, 
     assert descriptions(account) == {}
 
 
-def test_null_takes_out_and_what_is_left_out_stays(account, edit):
+def test_null_removes_a_field_and_omitted_fields_stay(account, edit):
     edit("PATCH", ONE, {"good": False, "prompt": "x"})
     edit("PATCH", ONE, {"prompt": None, "labels": []})
     assert descriptions(account) == {"a.png": {"good": False, "labels": []}}
@@ -88,13 +88,13 @@ def test_many_files_are_described_in_one_edit(account, edit):
 
 
 @pytest.mark.parametrize("path", ["/api/styles/16/images", "/api/manifests/style/16/files"])
-def test_many_of_a_style_are_too(account, edit, path):
+def test_many_files_of_a_style_are_described_in_one_edit(account, edit, path):
     account.put("styles/16/a.png")
     assert edit("PATCH", path, {"files": {"a.png": {"good": False}}}).status == 200
     assert descriptions(account, "styles/16/") == {"a.png": {"good": False}}
 
 
-def test_a_missing_file_is_named_and_no_file_is_described(account, edit):
+def test_an_edit_of_many_with_a_missing_file_is_404_and_changes_no_file(account, edit):
     reply = edit("PATCH", IMAGES, {"files": {"a.png": {"good": False}, "nothing.png": {"good": False}}})
     assert is_problem(reply, 404)
     assert "nothing.png" in reply.json["detail"]
@@ -142,7 +142,7 @@ def test_a_missing_file_is_404_and_nothing_is_written(account, edit, path):
     ],
     ids=str,
 )
-def test_a_bad_body_is_400_and_what_is_wrong_in_it_named(account, edit, body, parameter):
+def test_a_bad_body_is_400_with_the_invalid_parameter(account, edit, body, parameter):
     assert is_problem(edit("PATCH", ONE, body), 400, parameter=parameter)
     assert untouched(account)
 
@@ -159,12 +159,12 @@ def test_a_bad_body_is_400_and_what_is_wrong_in_it_named(account, edit, body, pa
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_of_many_the_bad_one_is_named(account, edit, body, parameter):
+def test_a_bad_edit_of_many_files_is_400_with_the_invalid_parameter(account, edit, body, parameter):
     assert is_problem(edit("PATCH", IMAGES, body), 400, parameter=parameter)
     assert untouched(account)
 
 
-def test_without_delete_from_s3_a_file_is_hidden_and_that_can_be_undone(account, edit):
+def test_without_delete_from_s3_a_file_is_hidden_and_can_be_shown_again(account, edit):
     reply = edit("DELETE", f"{DELETED}/a.png")
     assert (reply.status, reply.json["deleted"], reply.json["hidden"]) == (200, False, True)
     assert descriptions(account) == {"a.png": {"hidden": True}}
@@ -192,7 +192,7 @@ def test_a_missing_file_or_a_sidecar_is_not_deleted(account, edit, filename, del
     assert account.sent("DELETE") == account.sent("PUT") == []
 
 
-def test_with_if_match_only_that_object_is_hidden_or_deleted(account, edit):
+def test_with_if_match_only_an_object_with_that_etag_is_hidden_or_deleted(account, edit):
     etag = account.put(PREFIX + "a.png", b"newer")
     path = f"{DELETED}/a.png"
     assert is_problem(edit("DELETE", path, None, {"if-match": f'"{"0" * 32}"'}), 412, parameter="if-match")
@@ -205,7 +205,7 @@ def test_with_if_match_only_that_object_is_hidden_or_deleted(account, edit):
     assert edit("DELETE", path, None, {"if-match": f'"{"0" * 32}", "{etag}"'}, delete_from_s3="true").status == 200
 
 
-def test_a_concurrent_upload_stays_and_the_response_lists_it(account, edit):
+def test_a_deletion_that_meets_a_concurrent_upload_is_409_and_keeps_the_upload(account, edit):
     path = PREFIX + "a.png"
 
     def upload_first(request):
@@ -262,13 +262,13 @@ def test_an_archived_sidecar_is_409_with_the_remedy_and_nothing_is_changed(accou
     assert untouched(account)
 
 
-def test_what_does_not_fit_into_a_sidecar_is_413(account, edit, monkeypatch):
+def test_a_description_too_large_for_a_sidecar_is_413(account, edit, monkeypatch):
     monkeypatch.setattr("s3_manifest.sidecars.formats.MAX_SIDECAR_BYTES", 100)
     assert is_problem(edit("PATCH", ONE, {"prompt": "x" * 200}), 413)
     assert untouched(account)
 
 
-def test_where_others_keep_changing_it_the_answer_is_503_and_when_to_try_again(account, edit, log, impatience):
+def test_an_edit_that_always_conflicts_is_503_with_retry_after(account, edit, log, impatience):
     account.refuse("PUT", PROMPTS, 412, "PreconditionFailed")
     reply = edit("PATCH", ONE, {"good": False}, context=Context(1.0))
     assert is_problem(reply, 503)
@@ -302,7 +302,7 @@ def test_the_response_reports_when_the_manifest_shows_the_change(account, edit, 
     assert {name: file["good"] for name, file in account.files(PREFIX).items()} == {"a.png": False, "b.png": True}
 
 
-def test_a_deletion_is_shown_once_the_file_is_removed(account, edit, reconcile):
+def test_the_manifest_omits_a_deleted_file_after_its_event(account, edit, reconcile):
     reconcile({"m": s3_event(PREFIX + "a.png", PREFIX + "b.png")})
     reply = edit("DELETE", f"{DELETED}/a.png", delete_from_s3="true")
     assert not reply.json["reflected"]
@@ -310,14 +310,14 @@ def test_a_deletion_is_shown_once_the_file_is_removed(account, edit, reconcile):
     assert [*account.files(PREFIX)] == ["b.png"]
 
 
-def test_a_manifest_that_cannot_be_read_does_not_unmake_what_was_done(account, edit):
+def test_an_edit_succeeds_even_if_the_manifest_is_unreadable(account, edit):
     account.put(f"_manifests/{PREFIX}manifest.json", b"{")
     reply = edit("PATCH", ONE, {"good": False})
     assert (reply.status, reply.json["reflected"], reply.json["revision"]) == (200, False, None)
     assert descriptions(account) == {"a.png": {"good": False}}
 
 
-def test_nothing_is_written_below_the_manifest_root(account, edit):
+def test_an_edit_writes_nothing_below_the_manifest_root(account, edit):
     edit("PATCH", ONE, {"good": False})
     edit("DELETE", f"{DELETED}/a.png", delete_from_s3="true")
     assert not [

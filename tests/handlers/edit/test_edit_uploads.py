@@ -73,7 +73,7 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
         ("/api/training-data/0043_new/uploads", "system_actors/training_data/0043_new/"),
     ],
 )
-def test_a_collection_may_begin_with_an_upload(edit, path, prefix):
+def test_a_collection_without_objects_accepts_uploads(edit, path, prefix):
     (upload,) = ask(edit, image(), path=path).json["uploads"]
     assert upload["s3_key"] == f"{prefix}a.png"
 
@@ -85,7 +85,7 @@ def test_an_actor_is_found_by_its_number(account, edit):
 
 
 @pytest.mark.parametrize("path", ["/api/training-data/43/uploads", "/api/manifests/color/16/uploads"])
-def test_no_upload_begins_for_an_unknown_number_or_kind(edit, path):
+def test_an_upload_to_an_unknown_number_or_kind_is_404(edit, path):
     assert is_problem(ask(edit, image(), path=path), 404)
 
 
@@ -95,7 +95,7 @@ def test_with_overwrite_a_file_may_be_replaced(edit):
     assert "if-none-match" not in upload["url"]
 
 
-def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
+def test_a_generation_is_declared_and_every_image_belongs_to_it(account, edit):
     reply = ask(edit, image("a.png"), image("b.png"), generation={"type": "batch", "metadata": {"model": "sdxl"}})
     generation = reply.json["generation"]
     assert (generation["generation_id"], generation["type"], generation["metadata"]) == (1, "batch", {"model": "sdxl"})
@@ -106,14 +106,14 @@ def test_a_generation_is_declared_and_each_image_is_of_it(account, edit):
     assert decode_cursor(reply.json["reflects"], ChangeToken).s3_key == f"{PREFIX}collection.json"
 
 
-def test_the_next_generation_has_the_next_number_whatever_declared_the_previous_one(account, edit, reconcile):
+def test_a_new_generation_gets_the_id_after_all_observed_and_declared_ones(account, edit, reconcile):
     account.put(f"{PREFIX}there.png", Metadata={"generation-id": "6"})
     reconcile({"m": s3_event(f"{PREFIX}there.png")})
     ids = [ask(edit, image(), generation={}).json["generation"]["generation_id"] for _ in range(2)]
     assert ids == [7, 8]
 
 
-def test_one_generation_may_come_in_several_requests(account, edit):
+def test_several_requests_may_upload_to_one_generation(account, edit):
     given = {"generation_id": "run 7", "generated_at": "2026-03-01T12:00:00+01:00"}
     first = ask(edit, image("a.png"), generation=given | {"metadata": {"seed": 1}}).json["generation"]
     again = ask(edit, image("b.png"), generation={"generation_id": "run 7"}).json["generation"]
@@ -122,7 +122,7 @@ def test_one_generation_may_come_in_several_requests(account, edit):
     assert len(account.sent("PUT")) == 1
 
 
-def test_a_prompt_that_is_too_long_for_a_header_is_in_the_sidecar_at_once(account, edit):
+def test_a_prompt_too_long_for_a_header_is_written_to_the_sidecar(account, edit):
     long = "größe " * 1000
     reply = ask(edit, image("long.png", prompt=long), image("short.png", prompt="x"), generation={})
     upload, other = reply.json["uploads"]
@@ -146,7 +146,7 @@ def test_an_old_sidecar_does_not_override_a_new_upload(account, edit):
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == after
 
 
-def test_250_images_with_the_longest_of_everything_fit_into_one_answer(edit, monkeypatch):
+def test_250_images_with_the_longest_fields_fit_into_one_response(edit, monkeypatch):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t" * 1500)
     folders = f"{'ü' * 120}/" * 3
     names = [f"{folders}{'ü' * 115}{number:03d}.png" for number in range(250)]
@@ -183,7 +183,7 @@ def test_250_images_with_the_longest_of_everything_fit_into_one_answer(edit, mon
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_bad_request_is_400_and_what_is_wrong_in_it_named(account, edit, images, more, parameter):
+def test_a_bad_request_is_400_with_the_invalid_parameter(account, edit, images, more, parameter):
     reply = ask(edit, *images, **more)
     assert is_problem(reply, 400, parameter=parameter), reply.text
     assert account.requests == []
@@ -207,7 +207,7 @@ def test_a_broken_sidecar_is_409(account, edit, sidecar):
 @pytest.mark.parametrize(
     "path", ["/api/styles/-/uploads", "/api/manifests/style/-/uploads", "/api/training-data/-/uploads"]
 )
-def test_nothing_is_uploaded_to_a_collection_whose_url_would_be_changed_on_its_way(account, edit, path, id_):
+def test_an_upload_to_an_id_that_a_url_cannot_carry_is_400(account, edit, path, id_):
     reply = edit("POST", path, {"images": [image()], "generation": {}}, id=id_)
     assert is_problem(reply, 400, parameter="id")
     assert account.sent("PUT") == []
@@ -215,7 +215,7 @@ def test_nothing_is_uploaded_to_a_collection_whose_url_would_be_changed_on_its_w
 
 @pytest.mark.parametrize("id_", [".", ".."])
 @pytest.mark.parametrize("path", ["/api/styles/{}/uploads", "/api/training-data/{}/uploads"])
-def test_nor_where_the_path_names_it(account, edit, path, id_):
+def test_an_upload_to_a_dot_segment_in_the_path_is_400(account, edit, path, id_):
     assert is_problem(edit("POST", path.format(id_), {"images": [image()]}), 400, parameter="path")
     assert account.requests == []
 

@@ -193,7 +193,7 @@ def test_an_actor_is_found_without_listing_everything(account, get, actor):
     assert all(item["prefix"].endswith(("42", "42/", "42_")) for item in lists)
 
 
-def test_one_that_is_asked_for_by_its_full_name_takes_one_request(account, get, actor):
+def test_an_actor_requested_by_its_full_name_takes_one_request(account, get, actor):
     get(IMAGES)
     assert [(request.method, request.key) for request in account.requests] == [
         ("GET", f"_manifests/{PREFIX}manifest.json")
@@ -212,14 +212,14 @@ def test_a_number_of_two_actors_is_409_and_both_are_named(account, get, actor, a
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("asked", ["7", "0007", "nobody", "nobody größe", "x" * 1100])
-def test_an_actor_with_neither_manifest_nor_objects_is_404_and_nothing_is_asked_for(account, get, route, asked):
+def test_an_actor_without_manifest_and_objects_is_404_and_no_sweep_is_queued(account, get, route, asked):
     assert is_problem(get(route.format(asked)), 404)
     assert is_problem(get(route.format(asked), force_rescan="true"), 404)
     assert account.queued() == []
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_deployment_without_actors_has_none(account, get, route, monkeypatch, new_process):
+def test_an_actor_is_404_in_a_deployment_without_actors(account, get, route, monkeypatch, new_process):
     monkeypatch.setenv("COLLECTIONS", "style=styles/{style_id}/")
     new_process()
     reply = get(route.format("42"))
@@ -260,7 +260,7 @@ def test_a_request_sets_how_long_it_waits_for_a_sweep(account, get, waits, wait,
     assert waits.seconds == pytest.approx(waited)
 
 
-def test_of_several_requests_for_a_new_manifest_one_sweep_makes_it(account, get, sweep_on):
+def test_several_requested_sweeps_of_a_new_actor_commit_one_revision(account, get, sweep_on):
     account.put(f"{PREFIX}a.png")
     for _ in range(3):
         assert get(DATA, wait=0).status == 202
@@ -269,7 +269,7 @@ def test_of_several_requests_for_a_new_manifest_one_sweep_makes_it(account, get,
     assert len(account.below(f"_manifests/{PREFIX}changes/")) == 1
 
 
-def test_a_manifest_that_is_not_complete_yet_is_202_and_no_other_sweep_is_asked_for(account, get, actor, waits):
+def test_an_incomplete_manifest_is_202_and_queues_no_second_sweep(account, get, actor, waits):
     manifest = account.manifest(PREFIX) | {"complete": False}
     account.put(f"_manifests/{PREFIX}manifest.json", json.dumps(manifest).encode())
     reply = get(DATA)
@@ -281,7 +281,7 @@ def test_a_manifest_that_is_not_complete_yet_is_202_and_no_other_sweep_is_asked_
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_forced_rescan_is_answered_when_it_is_done(account, get, route, actor, waits, sweep_on):
+def test_a_forced_rescan_returns_the_verified_manifest(account, get, route, actor, waits, sweep_on):
     account.put(f"{PREFIX}c.png")
     before = now()
     waits.meanwhile = sweep_on
@@ -303,7 +303,7 @@ def test_a_forced_rescan_that_takes_longer_is_202(account, get, route, actor, sw
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_of_many_rescans_that_are_forced_at_once_one_is_made(account, get, route, actor, sweep):
+def test_many_simultaneous_forced_rescans_sweep_once(account, get, route, actor, sweep):
     asked = [get(route.format(MAN), force_rescan="true", wait=0).json["requested_at"] for _ in range(20)]
     jobs = account.jobs()
     assert len(jobs) == 20

@@ -57,7 +57,7 @@ def body_of(method):
 @pytest.mark.parametrize(("method", "path", "prefix"), FILE_ROUTES)
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_filename_in_the_query_is_acted_on_and_its_double_is_not(
+def test_a_filename_in_the_query_changes_that_file_and_no_similar_one(
     account, send, put, method, path, prefix, pair, which
 ):
     name, other = pair[which], pair[1 - which]
@@ -75,9 +75,7 @@ def test_a_filename_in_the_query_is_acted_on_and_its_double_is_not(
 @pytest.mark.parametrize(("method", "path", "prefix"), FILE_ROUTES)
 @pytest.mark.parametrize("existing", [("50%.png", "50%25.png"), ("50%.png",), ("50%25.png",)], ids=str)
 @pytest.mark.parametrize("raw_path", ["50%25.png", "50%2525.png"])
-def test_a_path_that_may_mean_another_file_is_refused_whichever_of_them_exist(
-    account, send, put, method, path, prefix, existing, raw_path
-):
+def test_an_ambiguous_path_is_400_whichever_files_exist(account, send, put, method, path, prefix, existing, raw_path):
     put(*(prefix + name for name in existing))
     etags = {"if-match": ", ".join(account.truth(prefix).values())}
     account.requests.clear()
@@ -88,7 +86,7 @@ def test_a_path_that_may_mean_another_file_is_refused_whichever_of_them_exist(
 
 
 @pytest.mark.parametrize(("method", "path", "prefix"), FILE_ROUTES)
-def test_a_path_that_may_be_cut_off_at_a_question_mark_is_refused(account, send, put, method, path, prefix):
+def test_a_path_possibly_truncated_at_a_question_mark_is_409(account, send, put, method, path, prefix):
     put(f"{prefix}a.png", f"{prefix}a.png?v=2")
     reply = send(method, f"{path}/a.png", "delete_from_s3=true", body_of(method))
     assert is_problem(reply, 409)
@@ -96,7 +94,7 @@ def test_a_path_that_may_be_cut_off_at_a_question_mark_is_refused(account, send,
     assert nothing_changed(account)
 
 
-def test_a_title_is_not_set_by_a_path_that_may_be_cut_off(account, send, put):
+def test_a_title_is_not_set_through_a_possibly_truncated_path(account, send, put):
     put("styles/16/a.png", "styles/16?x/a.png")
     assert is_problem(send("PATCH", "/api/styles/16", "", {"title": "x"}), 409)
     assert nothing_changed(account)
@@ -105,7 +103,7 @@ def test_a_title_is_not_set_by_a_path_that_may_be_cut_off(account, send, put):
 
 
 @pytest.mark.parametrize(("method", "path", "prefix"), FILE_ROUTES)
-def test_a_plain_name_in_the_path_is_acted_on(account, send, put, method, path, prefix):
+def test_a_plain_filename_in_the_path_is_accepted(account, send, put, method, path, prefix):
     put(f"{prefix}sub/a b+1.png")
     assert send(method, f"{path}/sub/a b+1.png", "", body_of(method)).status == 200
 
@@ -123,7 +121,7 @@ def test_a_plain_name_in_the_path_is_acted_on(account, send, put, method, path, 
         ("DELETE", "/api/manifests/style/-/files/a.png", None),
     ],
 )
-def test_an_id_in_the_query_is_acted_on_and_its_doubles_are_not(account, send, put, method, path, body, id_):
+def test_an_id_in_the_query_changes_that_collection_and_no_similar_one(account, send, put, method, path, body, id_):
     doubles = {unquote(id_), id_.replace("+", " "), id_.partition("?")[0], id_.replace("%", "%25"), "16"} - {id_}
     put(*(f"styles/{item}/a.png" for item in (id_, *doubles)))
     of_all = method == "DELETE" and "files" not in path
@@ -137,7 +135,7 @@ def test_an_id_in_the_query_is_acted_on_and_its_doubles_are_not(account, send, p
 
 @pytest.mark.parametrize("id_", ["we b+1%", "50%25", "a?b", "-"])
 @pytest.mark.parametrize("tail", ["", "/changes", "/removed"])
-def test_an_id_in_the_query_is_read_and_its_doubles_are_not(send, put, reconcile, id_, tail):
+def test_an_id_in_the_query_returns_that_collection_and_no_similar_one(send, put, reconcile, id_, tail):
     for item in {id_, unquote(id_), id_.replace("+", " "), id_.partition("?")[0]}:
         put(f"styles/{item}/a.png")
         reconcile({"1": s3_event(f"styles/{item}/a.png")})
@@ -180,14 +178,14 @@ def test_a_name_that_is_missing_or_given_twice_is_400_and_nothing_is_changed(
 @pytest.mark.parametrize(
     ("body", "parameter"), [({"files": {"a.png": {"good": False}}}, "files"), ({}, "body"), ({"good": 1}, "good")]
 )
-def test_the_body_of_a_named_file_is_what_to_say_of_it(account, send, put, body, parameter):
+def test_a_bad_body_for_a_file_in_the_query_is_400(account, send, put, body, parameter):
     put(f"{STYLE}a.png")
     assert is_problem(send("PATCH", "/api/styles/16/images", "filename=a.png", body), 400, parameter=parameter)
     assert nothing_changed(account)
 
 
 @pytest.mark.parametrize("path", ["/api/training-data/42/images/a.png", "/api/manifests/actor/0042_male/files/a.png"])
-def test_what_confirms_the_deletion_of_a_collection_deletes_no_file(account, send, put, path):
+def test_confirm_on_the_route_of_a_file_is_400_and_changes_nothing(account, send, put, path):
     put(f"{ACTOR}a.png")
     reply = send("DELETE", path, "confirm=42%2Fimages%2Fa.png&delete_from_s3=true")
     assert is_problem(reply, 400, parameter="confirm")

@@ -34,7 +34,7 @@ def long_scenario(request, scenario, monkeypatch):
 
 
 @pytest.mark.parametrize("limit", [1, 17, 1000])
-def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_scenario, limit):
+def test_the_changes_add_up_to_the_manifest_of_every_revision(get, long_scenario, limit):
     files, revisions = {}, []
     for change in follow(get, 0, limit):
         for file_change in change["added"]:
@@ -56,7 +56,7 @@ def test_changes_from_the_first_on_are_the_manifest_at_every_step(get, long_scen
     assert revisions == list(range(1, long_scenario.revision + 1))
 
 
-def test_following_may_begin_at_any_revision(get, long_scenario):
+def test_changes_can_be_read_from_any_revision(get, long_scenario):
     everything = follow(get, 0, 1000)
     for since in range(long_scenario.revision + 1):
         assert get(CHANGES, since=since, limit=3).json["changes"] == everything[since : since + 3]
@@ -95,14 +95,14 @@ def test_each_change_has_its_cause_and_its_commit_time(account, get, scenario):
     assert [change["committed_at"] for change in (first, second, third)] == times
 
 
-def test_a_change_of_the_title_alone_is_a_change(get, scenario):
+def test_a_change_of_only_the_title_is_listed(get, scenario):
     scenario.add("a.png")
     scenario.add("collection.json", body=b'{"title": "Dynamic"}')
     (change,) = get(CHANGES, since=1).json["changes"]
     assert (change["title"], change["added"], change["modified"], change["removed"]) == ("Dynamic", [], [], [])
 
 
-def test_the_record_of_each_change_is_at_its_stated_key(account, get, long_scenario):
+def test_the_s3_key_of_each_change_leads_to_its_record(account, get, long_scenario):
     for change in follow(get, 0, 1000):
         record = json.loads(account.read(change["s3_key"]))
         assert {name: record[name] for name in ("added", "modified", "removed")} == {
@@ -134,7 +134,7 @@ def test_removed_files_are_listed_in_their_last_state_even_if_uploaded_again(get
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_the_removed_files_come_in_pages_with_none_left_out(get, long_scenario, limit):
+def test_removed_files_are_listed_in_pages_without_gaps(get, long_scenario, limit):
     found, since, more = [], 0, True
     while more:
         reply = get(REMOVED, since=since, limit=limit)
@@ -149,7 +149,7 @@ def test_the_removed_files_come_in_pages_with_none_left_out(get, long_scenario, 
     ]
 
 
-def test_beyond_the_last_revision_is_404(get, scenario):
+def test_a_since_beyond_the_last_revision_is_404(get, scenario):
     scenario.add("a.png")
     for path in (CHANGES, REMOVED):
         reply = get(path, since=2)
@@ -183,7 +183,7 @@ def test_a_bad_parameter_is_400_and_named(account, get, path, parameter, value):
 
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
-def test_a_since_that_no_revision_will_ever_be_is_no_error_of_ours(get, scenario, path):
+def test_an_enormous_since_is_400_or_404(get, scenario, path):
     scenario.add("a.png")
     for since in (10**12 - 1, 10**12, 10**13, 2**63, 10**30, 10**400):
         assert get(path, since=since).status in {400, 404}
@@ -205,7 +205,7 @@ def test_an_expired_revision_is_410_with_the_next_step(account, get, scenario):
     assert get(REMOVED).json["since"] == 5
 
 
-def test_with_the_last_record_alone_a_follower_goes_on(account, get, scenario):
+def test_a_follower_continues_with_only_the_last_record(account, get, scenario):
     scenario.live(5)
     for record in scenario.records()[:-1]:
         account.delete(record)
@@ -215,7 +215,7 @@ def test_with_the_last_record_alone_a_follower_goes_on(account, get, scenario):
     assert [change["revision"] for change in follow(get, 4, 10)] == [5, 6]
 
 
-def test_a_gap_in_the_records_is_never_passed_over_in_silence(account, get, scenario):
+def test_a_gap_in_the_records_is_410_and_never_skipped(account, get, scenario):
     scenario.live(9)
     account.delete(scenario.records()[4])
     assert is_problem(get(CHANGES, since=0), 410, oldest=6)
@@ -247,7 +247,7 @@ def test_a_follower_continues_from_the_oldest_retained_revision_to_the_end(accou
     assert revisions[-4:] == [11, 12, 13, 14]
 
 
-def test_records_of_commits_that_were_lost_never_appear(account, get, scenario):
+def test_records_of_lost_commits_are_never_listed(account, get, scenario):
     scenario.live(12)
     everything, removed = follow(get, 0, 7), get(REMOVED).json
     past = [get(PATH, revision=n, limit=1000).text for n in range(1, 12)]
@@ -267,7 +267,7 @@ def test_records_of_commits_that_were_lost_never_appear(account, get, scenario):
 
 
 @pytest.mark.parametrize("revisions", [1, 5])
-def test_a_recreated_manifest_is_followed_from_its_first_revision_and_the_old_one_ends(
+def test_a_follower_of_a_recreated_manifest_gets_410_and_continues_at_its_first_revision(
     account, get, scenario, revisions
 ):
     scenario.live(revisions)
@@ -325,9 +325,7 @@ def test_a_record_of_an_earlier_version_has_the_current_field_names(account, get
 
 @pytest.mark.parametrize("path", [CHANGES, REMOVED])
 @pytest.mark.parametrize("harm", ["lost", "emptied", "altered", "cut off", "another one"])
-def test_a_record_that_is_lost_or_damaged_is_410_and_what_follows_it_can_be_followed(
-    account, get, scenario, path, harm
-):
+def test_a_missing_or_damaged_record_is_410_and_later_records_can_be_read(account, get, scenario, path, harm):
     scenario.live(5)
     _, second, third, *_ = scenario.records()
     body = account.read(third)
@@ -391,7 +389,7 @@ def test_a_change_too_large_for_a_response_links_to_its_record_instead_of_its_fi
     assert [change["revision"] for change in follow(get, 0, 1)] == [1, 2, 3, 4, 5]
 
 
-def test_however_large_the_changes_no_answer_is_too_large_and_none_is_left_out(account, get, scenario):
+def test_large_changes_are_split_over_responses_and_no_revision_is_omitted(account, get, scenario):
     scenario.live(12)
     for number, record in enumerate(scenario.records()):
         enlarge(account, record, 100 + 60 * (number % 7), "added", quotes)
@@ -412,7 +410,7 @@ def fat(number):
     return {"filename": name, "s3_key": PREFIX + name, "s3_url": url, "prompt": "\x01" * 1400}
 
 
-def test_however_large_what_was_removed_no_answer_is_too_large_and_none_is_left_out(account, get, scenario):
+def test_large_removals_are_split_over_responses_and_no_revision_is_omitted(account, get, scenario):
     scenario.live(6)
     for record in scenario.records():
         enlarge(account, record, 500, "removed", fat)

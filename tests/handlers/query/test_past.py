@@ -35,7 +35,7 @@ def test_every_past_revision_is_returned_whole_and_in_pages(get, long_scenario):
         assert read_all(get, 4, revision=revision) == manifests
 
 
-def test_every_time_returns_the_manifest_of_that_time(get, long_scenario):
+def test_a_time_returns_the_manifest_at_that_time(get, long_scenario):
     for revision, manifests in long_scenario.manifests.items():
         moment = long_scenario.at[revision]
         for at in (moment, moment + timedelta(seconds=59, milliseconds=999)):
@@ -56,7 +56,7 @@ def test_a_time_may_have_any_zone_or_none(get, scenario):
     assert get(PATH, at="2999-01-01").json["revision"] == 2
 
 
-def test_of_several_revisions_in_one_millisecond_a_time_returns_the_last(get, scenario):
+def test_a_time_returns_the_last_of_several_revisions_in_one_millisecond(get, scenario):
     scenario.add("a.png")
     later = scenario.clock.moment
     for name in ("b.png", "c.png", "d.png"):
@@ -90,7 +90,7 @@ def test_an_expired_revision_is_410_and_a_future_one_404(account, get, scenario)
     assert is_problem(get(PATH, revision=10**30), 404)
 
 
-def test_a_revision_without_its_checkpoint_is_410_and_never_wrong(account, get, scenario, monkeypatch):
+def test_a_revision_without_its_checkpoint_is_410(account, get, scenario, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 3)
     scenario.live(8)
     first, _ = account.below(f"_manifests/{PREFIX}checkpoints/")
@@ -98,7 +98,7 @@ def test_a_revision_without_its_checkpoint_is_410_and_never_wrong(account, get, 
     assert [get(PATH, revision=n).status for n in range(1, 9)] == [410] * 3 + [200] * 5
 
 
-def test_the_present_is_returned_even_without_history(account, get, scenario):
+def test_the_current_revision_is_returned_without_history(account, get, scenario):
     scenario.live(4)
     for record in scenario.records():
         account.delete(record)
@@ -108,7 +108,7 @@ def test_the_present_is_returned_even_without_history(account, get, scenario):
 
 
 @pytest.mark.parametrize("old", [1, 2, 3, 5])
-def test_any_time_since_a_manifest_was_recreated_returns_its_present(account, get, scenario, old):
+def test_a_time_after_a_manifest_was_recreated_returns_its_new_revision(account, get, scenario, old):
     scenario.live(old)
     account.delete(HEAD)
     scenario.add("new.png")
@@ -152,7 +152,7 @@ def test_a_revision_and_a_time_together_are_400(get, account):
     assert account.requests == []
 
 
-def test_the_past_has_no_etag_and_is_returned_whatever_the_caller_has(get, scenario):
+def test_a_past_revision_has_no_etag_and_ignores_if_none_match(get, scenario):
     scenario.add("a.png")
     scenario.add("b.png")
     etag = get(PATH).etag
@@ -162,7 +162,7 @@ def test_the_past_has_no_etag_and_is_returned_whatever_the_caller_has(get, scena
     assert get(PATH, {"if-none-match": etag}, revision=2).json["revision"] == 2
 
 
-def test_filters_are_of_the_past_too(get, scenario):
+def test_filters_apply_to_past_revisions(get, scenario):
     scenario.add("a.png", "b.jpg", "c.png")
     scenario.remove("a.png")
     scenario.add("d.png")
@@ -174,7 +174,7 @@ def test_filters_are_of_the_past_too(get, scenario):
 
 
 @pytest.mark.parametrize("query", [{}, {"revision": 9}, {"glob": "*[02468].png"}])
-def test_all_pages_of_a_reading_are_of_one_revision_whatever_changes_meanwhile(get, long_scenario, query):
+def test_all_pages_return_one_revision_despite_concurrent_commits(get, long_scenario, query):
     before = long_scenario.revision
     files, cursor, revisions = [], {}, set()
     while cursor is not None:
@@ -196,7 +196,7 @@ def test_all_pages_of_a_reading_are_of_one_revision_whatever_changes_meanwhile(g
     assert files == expected
 
 
-def test_a_cursor_needs_no_more_than_itself(get, scenario):
+def test_a_cursor_determines_the_revision_without_other_parameters(get, scenario):
     scenario.live(5)
     first = get(PATH, limit=1, revision=3)
     rest = get(PATH, cursor=first.json["cursor"])
@@ -223,7 +223,7 @@ def test_a_cursor_is_409_once_its_history_expired_or_the_manifest_was_recreated(
     assert is_problem(get(PATH, cursor=cursors[1]), 404)
 
 
-def test_a_cursor_of_a_manifest_that_was_put_back_to_an_earlier_revision_is_no_error_of_ours(account, get, scenario):
+def test_a_cursor_of_a_manifest_restored_to_an_earlier_revision_is_404_or_409(account, get, scenario):
     scenario.live(3)
     early = account.read(HEAD)
     scenario.live(5)
@@ -233,7 +233,7 @@ def test_a_cursor_of_a_manifest_that_was_put_back_to_an_earlier_revision_is_no_e
     assert get(f"{PATH}/changes", since=5).status == 404
 
 
-def test_an_old_revision_needs_no_more_records_than_to_its_checkpoint(account, get, scenario, monkeypatch):
+def test_an_old_revision_reads_only_the_records_up_to_its_checkpoint(account, get, scenario, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 5)
     scenario.live(14)
     for revision in (1, 5, 6, 10, 11, 13):
@@ -246,7 +246,7 @@ def test_an_old_revision_needs_no_more_records_than_to_its_checkpoint(account, g
     assert len(account.requests) < 20
 
 
-def test_nothing_is_written_by_looking_back(account, get, reconcile, scenario):
+def test_reading_the_past_writes_nothing(account, get, reconcile, scenario):
     scenario.live(4)
     account.requests.clear()
     for query in ({"revision": 1}, {"at": timestamp(NOON)}, {}):
@@ -257,7 +257,7 @@ def test_nothing_is_written_by_looking_back(account, get, reconcile, scenario):
     assert all(request.key.startswith("_manifests/") or not request.key for request in account.requests)
 
 
-def test_an_object_outside_does_not_matter_to_the_past(account, get, reconcile, scenario):
+def test_a_change_in_another_collection_does_not_affect_the_past(account, get, reconcile, scenario):
     scenario.add("a.png")
     account.put("styles/17/b.png")
     reconcile({"m": s3_event("styles/17/b.png")})

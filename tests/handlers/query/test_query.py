@@ -39,7 +39,7 @@ def is_problem(reply, status, **more):
     ("query", "prefix"),
     [({"styleId": "16"}, "styles/16/"), ({"actorId": "0007"}, "system_actors/training_data/0007/")],
 )
-def test_the_whole_manifest_is_the_canonical_one(account, get, query, prefix):
+def test_the_whole_manifest_is_returned_as_stored(account, get, query, prefix):
     reply = get(WHOLE, **query)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert reply.json == account.manifest(prefix)
@@ -59,7 +59,7 @@ def test_the_function_needs_no_more_settings_than_the_template_gives_it(get, mon
     ("query", "kind"),
     [({"styleId": "99"}, "style"), ({"actorId": "16"}, "actor"), ({"styleId": "16/../17"}, "style")],
 )
-def test_a_collection_without_a_manifest_is_404_in_the_words_of_its_kind(get, query, kind):
+def test_a_collection_without_a_manifest_is_404_and_the_message_names_its_kind(get, query, kind):
     reply = get(WHOLE, **query)
     assert reply.status == 404
     assert reply.json == {
@@ -69,7 +69,7 @@ def test_a_collection_without_a_manifest_is_404_in_the_words_of_its_kind(get, qu
 
 
 @pytest.mark.parametrize("query", [{}, {"styleId": "16", "actorId": "0007"}, {"unknown": "16"}])
-def test_one_id_is_needed(account, get, query):
+def test_a_request_without_exactly_one_id_is_400(account, get, query):
     assert is_problem(get(WHOLE, **query), 400, parameter="styleId")
     assert account.requests == []
 
@@ -91,7 +91,7 @@ def test_a_page_is_the_manifest_with_some_of_its_files(account, get):
     assert (first.json["total_files"], len(second.json["files"])) == (4, 1)
 
 
-def test_the_last_page_is_known_for_it_even_when_it_is_full(get):
+def test_a_full_last_page_has_no_cursor(get):
     assert get(PAGE, limit=4).json["cursor"] is None
 
 
@@ -108,18 +108,18 @@ def test_the_last_page_is_known_for_it_even_when_it_is_full(get):
         ({"modified_after": "2999-01-01T00:00:00+02:00"}, []),
     ],
 )
-def test_a_page_shows_what_was_asked_for_and_the_totals_of_all(get, query, expected):
+def test_a_filtered_page_has_the_totals_of_all_files(get, query, expected):
     reply = get(PAGE, **query)
     assert (reply.status, reply.filenames, reply.json["total_files"]) == (200, expected, 4)
 
 
-def test_filters_and_pages_go_together(get):
+def test_a_filter_applies_to_every_page(get):
     first = get(PAGE, limit=1, glob="*.png")
     second = get(PAGE, limit=1, glob="*.png", cursor=first.json["cursor"])
     assert (first.filenames, second.filenames, second.json["cursor"]) == (["a.png"], ["c/d.png"], None)
 
 
-def test_modified_after_leaves_out_what_is_not_newer(account, get):
+def test_modified_after_omits_files_that_are_not_newer(account, get):
     moment = account.files("styles/16/")["a.png"]["last_modified"]
     assert get(PAGE, modified_after=moment).filenames == []
     assert len(get(PAGE, modified_after=f"{int(moment[:4]) - 1}{moment[4:]}").filenames) == 4
@@ -148,12 +148,12 @@ def test_a_missing_route_is_404(account, get, path):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_nothing_but_get_has_a_route(account, get, method):
+def test_methods_other_than_get_are_404(account, get, method):
     assert is_problem(get(PAGE, method=method), 404)
     assert account.requests == []
 
 
-def test_a_cursor_goes_on_in_its_revision_when_the_manifest_has_moved_on(account, get, reconcile):
+def test_a_cursor_continues_its_revision_after_later_commits(account, get, reconcile):
     before = without_other_lists(account.manifest("styles/16/"))
     first = get(PAGE, limit=1)
     account.put("styles/16/aa.png")
@@ -179,7 +179,7 @@ def test_a_cursor_of_an_expired_revision_is_409(account, get, reconcile):
     assert "Start again without a cursor" in reply.json["detail"]
 
 
-def test_a_cursor_outlives_a_commit_that_changes_nothing(get, reconcile):
+def test_a_cursor_survives_a_commit_without_changes(get, reconcile):
     cursor = get(PAGE, limit=1).json["cursor"]
     reconcile({"1": s3_event("styles/16/a.png")})
     assert get(PAGE, limit=1, cursor=cursor).filenames == ["b.jpg"]
@@ -304,7 +304,7 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
     }
 
 
-def test_the_catalog_and_the_totals_name_a_manifest_that_cannot_be_read(account, get):
+def test_the_catalog_and_the_statistics_list_an_unreadable_manifest(account, get):
     account.put("_manifests/styles/17/manifest.json", b'{"schema": 2}')
     rows = {row.get("style_id"): row for row in get("/api/manifests").json["collections"]}
     assert rows["17"].keys() == {"kind", "style_id", "s3_prefix", "problem"}

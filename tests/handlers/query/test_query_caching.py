@@ -19,7 +19,7 @@ def manifest(account, reconcile):
     "tags",
     ["{etag}", "W/{etag}", '"other", {etag}', '{etag}, "other"', 'W/"other",W/{etag}', "*", '"a","b",{etag},"c"'],
 )
-def test_a_current_tag_is_answered_304_with_one_request(account, get, path, query, tags):
+def test_a_current_etag_is_304_with_one_request(account, get, path, query, tags):
     etag = get(path, **query).etag
     account.requests.clear()
     reply = get(path, {"if-none-match": tags.format(etag=etag)}, **query)
@@ -30,20 +30,20 @@ def test_a_current_tag_is_answered_304_with_one_request(account, get, path, quer
 
 @pytest.mark.parametrize(("path", "query"), ROUTES)
 @pytest.mark.parametrize("tags", ['"other"', 'W/"other"', '"other", "another"', "", ","])
-def test_a_tag_that_is_not_current_is_answered_with_the_manifest(account, get, path, query, tags):
+def test_another_etag_returns_the_manifest(account, get, path, query, tags):
     reply = get(path, {"if-none-match": tags}, **query)
     assert (reply.status, reply.json["style_id"]) == (200, "16")
     assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
 
 
 @pytest.mark.parametrize(("path", "query"), ROUTES)
-def test_header_names_are_of_any_case(get, path, query):
+def test_header_names_are_case_insensitive(get, path, query):
     etag = get(path, **query).etag
     assert get(path, {"If-None-Match": etag}, **query).status == 304
 
 
 @pytest.mark.parametrize(("path", "query"), ROUTES)
-def test_a_new_commit_makes_the_tag_old(account, get, reconcile, path, query):
+def test_a_commit_changes_the_etag(account, get, reconcile, path, query):
     etag = get(path, **query).etag
     account.put("styles/16/b.png")
     reconcile({"1": s3_event("styles/16/b.png")})
@@ -54,13 +54,13 @@ def test_a_new_commit_makes_the_tag_old(account, get, reconcile, path, query):
 
 @pytest.mark.parametrize(("path", "query"), [("/api/manifests/style/99", {}), ("/api/s3/manifest", {"styleId": "99"})])
 @pytest.mark.parametrize("tags", ["*", '"a"', '"a", "b"'])
-def test_a_missing_manifest_is_404_whatever_the_caller_has(get, path, query, tags):
+def test_a_missing_manifest_is_404_for_any_etag(get, path, query, tags):
     assert get(path, {"if-none-match": tags}, **query).status == 404
 
 
 @pytest.mark.parametrize(("path", "query"), ROUTES)
 @pytest.mark.parametrize("tags", ["{etag}", "*", '"other", {etag}'])
-def test_a_current_tag_of_an_unreadable_manifest_is_answered_304(account, get, path, query, tags):
+def test_the_current_etag_of_an_unreadable_manifest_is_304(account, get, path, query, tags):
     etag = account.put(HEAD, b"{")
     assert get(path, {"if-none-match": tags.format(etag=etag)}, **query).status == 304
     assert get(path, {"if-none-match": '"other"'}, **query).status == 503

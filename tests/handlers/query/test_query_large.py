@@ -66,7 +66,7 @@ def test_a_whole_manifest_that_is_too_large_is_413_with_a_link_to_its_pages(acco
     assert PAGE in reply.json["detail"]
 
 
-def test_a_whole_manifest_that_passes_lambda_is_answered(account, get, reconcile):
+def test_a_whole_manifest_within_lambdas_limit_is_returned(account, get, reconcile):
     enlarge(account, reconcile, plain, 5_000)
     reply = get("/api/s3/manifest", styleId="16")
     assert (reply.status, len(reply.filenames)) == (200, 5_000)
@@ -83,7 +83,7 @@ def test_a_whole_manifest_that_passes_lambda_is_answered(account, get, reconcile
         (a_generation_each, 20_000),
     ],
 )
-def test_a_page_of_the_greatest_limit_passes_lambda(account, get, reconcile, entry_of, count):
+def test_a_page_with_the_largest_limit_stays_within_lambdas_limit(account, get, reconcile, entry_of, count):
     enlarge(account, reconcile, entry_of, count)
     reply = get(PAGE, limit=1000)
     assert reply.status == 200
@@ -174,7 +174,7 @@ def test_a_manifest_with_too_many_generations_is_paged_and_reports_what_it_omits
     assert get("/api/s3/manifest", styleId="16").status == 413
 
 
-def test_a_problem_quotes_no_more_than_fits(account, edit):
+def test_a_problem_document_truncates_long_names(account, edit):
     account.put("styles/16/a.png")
     name = '"' * 2_000_000 + ".png"
     reply = edit("PATCH", "/api/styles/16/images", {"files": {name: {"good": 1}}})
@@ -185,9 +185,7 @@ def test_a_problem_quotes_no_more_than_fits(account, edit):
     assert reply.size < 100_000
 
 
-def test_a_revision_that_removed_more_names_than_an_answer_holds_is_passed_and_the_rest_counted(
-    account, get, reconcile, monkeypatch
-):
+def test_a_revision_with_too_many_removed_files_lists_some_and_counts_the_others(account, get, reconcile, monkeypatch):
     names = [f"{number:03}{'x' * 500}.png" for number in range(100)]
     for name in names:
         account.put(f"styles/16/{name}")
@@ -213,7 +211,7 @@ def test_a_revision_that_removed_more_names_than_an_answer_holds_is_passed_and_t
     assert "/changes/" in removed[-2]["s3_key"]
 
 
-def test_the_catalog_has_as_many_collections_as_fit(account, reconcile):
+def test_a_page_of_the_catalog_lists_as_many_collections_as_fit(account, reconcile):
     keys = [f"styles/{number}/a.png" for number in range(5)]
     for key in keys:
         account.put(key)
@@ -228,7 +226,7 @@ def test_the_catalog_has_as_many_collections_as_fit(account, reconcile):
     assert shown == ["0", "1", "2", "3", "4"]
 
 
-def test_whatever_a_route_answers_no_answer_is_larger_than_lambda_lets_through(account, get, monkeypatch):
+def test_a_response_above_lambdas_limit_is_413(account, get, monkeypatch):
     page = CatalogPage([{"title": "x" * LAMBDA_LIMIT}], None)
     monkeypatch.setattr("s3_manifest.http.catalog_routes.read_catalog", lambda *_: page)
     reply = get("/api/manifests")

@@ -37,7 +37,7 @@ def read_counting(account, get, **query):
 
 
 @pytest.mark.parametrize("limit", [1000, 999, 700, 23])
-def test_a_page_takes_at_most_three_requests_and_none_is_left_out(account, get, limit):
+def test_a_page_takes_at_most_three_requests_and_no_file_is_omitted(account, get, limit):
     count = 9_000 if limit > 500 else 2_001
     head = publish(account, count)
     assert len(head.pages) > 1
@@ -57,7 +57,7 @@ def test_every_page_has_the_fields_of_the_head_except_files(account, get):
     assert reply.json["style_title"] == "Dynamic"
 
 
-def test_the_whole_manifest_of_some_thousand_files_is_in_one_piece(account, get):
+def test_a_whole_manifest_of_some_thousand_files_fits_into_one_response(account, get):
     head = publish(account, 5_000)
     reply = get(WHOLE, styleId="16")
     assert (reply.status, len(head.pages) > 1) == (200, True)
@@ -84,7 +84,7 @@ def test_a_whole_manifest_of_large_entries_is_413(account, get):
 
 
 @pytest.mark.parametrize(("path", "query"), [(PATH, {}), (PATH, {"limit": 1000}), (WHOLE, {"styleId": "16"})])
-def test_a_current_tag_is_answered_304_with_one_request(account, get, path, query):
+def test_a_current_etag_is_304_with_one_request(account, get, path, query):
     publish(account, 3_000)
     etag = get(path, **query).etag
     for tags in (etag, f"W/{etag}", f'"x", {etag}', "*"):
@@ -94,7 +94,7 @@ def test_a_current_tag_is_answered_304_with_one_request(account, get, path, quer
         assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
 
 
-def test_a_prefix_is_sought_not_searched_for(account, get):
+def test_a_prefix_is_found_without_reading_all_pages(account, get):
     head = publish(account, 9_000)
     for prefix, expected in (
         ("08", names(*range(8_000, 9_000))),
@@ -119,7 +119,7 @@ def test_a_prefix_is_sought_not_searched_for(account, get):
 
 
 @pytest.mark.parametrize("glob", ["*99.png", "0888[89].png", "nothing*", "*", "?????.png", "00000.png"])
-def test_a_pages_of_a_glob_may_be_empty_with_a_cursor_and_together_they_are_exact(account, get, glob):
+def test_pages_of_a_glob_may_be_empty_but_together_list_every_match(account, get, glob):
     publish(account, 9_000)
     found, requests, sizes = read_counting(account, get, glob=glob, limit=1000)
     assert found == [name for name in names(*range(9_000)) if fnmatchcase(name, glob)]
@@ -127,7 +127,7 @@ def test_a_pages_of_a_glob_may_be_empty_with_a_cursor_and_together_they_are_exac
     assert (0 in sizes) is (glob in {"0888[89].png", "nothing*", "00000.png"})
 
 
-def test_filters_go_together_over_all_pages(account, get):
+def test_combined_filters_apply_to_all_pages(account, get):
     publish(
         account,
         6_000,
@@ -140,7 +140,7 @@ def test_filters_go_together_over_all_pages(account, get):
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
-def test_pages_of_the_fattest_entries_pass_lambda(account, get, limit):
+def test_pages_of_the_largest_entries_stay_within_lambdas_limit(account, get, limit):
     publish(account, 2_400, lambda number: {"metadata": {"workflow": "\\" * 1900}} if limit > 1 or number < 3 else {})
     if limit == 1:
         assert get(PATH, limit=1).size < LAMBDA_LIMIT
@@ -150,7 +150,7 @@ def test_pages_of_the_fattest_entries_pass_lambda(account, get, limit):
     assert max(requests) <= 3
 
 
-def test_a_page_that_was_collected_meanwhile_is_read_off_the_next_head(account, get):
+def test_a_page_that_was_garbage_collected_is_read_from_the_next_head(account, get):
     """Between the head and the page another commit is made, and the collector takes the old page away."""
     before = publish(account, 3_000)
     moved = []
@@ -170,7 +170,7 @@ def test_a_page_that_was_collected_meanwhile_is_read_off_the_next_head(account, 
     assert moved
 
 
-def test_a_whole_manifest_is_of_one_revision_however_it_changes_meanwhile(account, get):
+def test_a_whole_manifest_is_one_revision_despite_a_concurrent_commit(account, get):
     before = publish(account, 4_500)
     moved = []
 
@@ -211,7 +211,7 @@ def test_a_missing_or_broken_page_is_503_with_the_remedy_in_the_log(account, get
     assert all(head.pages[0].key in line or HEAD in line for line in lines)
 
 
-def test_the_catalog_and_its_totals_need_no_page(account, get, reconcile):
+def test_the_catalog_reads_no_page(account, get, reconcile):
     account.put(f"{PREFIX}a.png")
     publish(account, 3_000)
     account.requests.clear()
@@ -220,7 +220,7 @@ def test_the_catalog_and_its_totals_need_no_page(account, get, reconcile):
 
 
 @pytest.mark.parametrize("number", [0, 1, 1_999, 2_000, 2_999])
-def test_a_cursor_may_point_anywhere(account, get, number):
+def test_a_cursor_may_point_to_any_file(account, get, number):
     publish(account, 3_000)
     cursor = {}
     if number:

@@ -89,11 +89,11 @@ def test_an_empty_id_is_400_and_named(get, account, parameter):
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
-def test_limits_at_their_ends_are_good(get, manifest, limit):
+def test_the_smallest_and_the_largest_limit_are_accepted(get, manifest, limit):
     assert get(PAGE, limit=limit).status == get("/api/manifests", limit=limit).status == 200
 
 
-def test_a_glob_at_its_longest_is_good(get, manifest):
+def test_the_longest_glob_is_accepted(get, manifest):
     assert get(PAGE, glob="*" * 200).filenames == ["a.png"]
 
 
@@ -145,7 +145,7 @@ def scribble(chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_no_request_is_an_error_of_ours(account, get, manifest, seed):
+def test_no_request_is_a_server_error(account, get, manifest, seed):
     """300 requests in all: what is thrown at the function is never answered with a 500."""
     chance = random.Random(seed)
     cursors = [get(PAGE).json["cursor"] or "", sealed({"revision": 1, "created_at": "x", "after": ""})]

@@ -75,7 +75,7 @@ def token(*scopes, route_scopes=True):
 
 
 @pytest.mark.parametrize(("method", "target"), FOR)
-def test_each_request_requires_the_scope_of_what_it_does(scoped, account, method, target):
+def test_each_request_requires_its_scope(scoped, account, method, target):
     scoped()
     needed, body = FOR[method, target], BODIES.get((method, target))
     others = {READ, EDIT, DELETE} - {needed}
@@ -90,7 +90,7 @@ def test_each_request_requires_the_scope_of_what_it_does(scoped, account, method
 
 
 @pytest.mark.parametrize("function", [query_handler, rescan_handler, edit_handler])
-def test_no_route_is_left_out(scoped, function):
+def test_every_route_requires_a_scope(scoped, function):
     scoped()
     document = json.loads(openapi.document(function.app))
     routes = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
@@ -101,7 +101,7 @@ def test_no_route_is_left_out(scoped, function):
         assert function.handler(event, Context(29.0))["statusCode"] == 403
 
 
-def test_who_may_edit_replaces_no_file_without_the_scope_to_delete(scoped):
+def test_an_overwriting_upload_requires_the_delete_scope(scoped):
     scoped()
     body = UPLOAD | {"overwrite": True}
     assert ask("POST", "/api/styles/16/uploads", token(EDIT), body).status == 403
@@ -110,7 +110,7 @@ def test_who_may_edit_replaces_no_file_without_the_scope_to_delete(scoped):
 
 
 @pytest.mark.parametrize("path", [ACTOR, "/api/actors/42/training-data"])
-def test_who_may_read_forces_no_rescan_without_the_scope_to_edit(scoped, account, path):
+def test_a_forced_rescan_requires_the_edit_scope(scoped, account, path):
     scoped()
     refused = ask("GET", f"{path}?force_rescan=true&wait=0", token(READ))
     assert (refused.status, account.queued()) == (403, [])
@@ -127,7 +127,7 @@ def test_who_may_read_forces_no_rescan_without_the_scope_to_edit(scoped, account
         {"scope": "openid", "scp": f"[{DELETE}]"},
     ],
 )
-def test_a_token_names_its_scopes_as_issuers_do(scoped, claims):
+def test_scopes_are_read_from_every_claim_format_that_issuers_use(scoped, claims):
     scoped()
     assert ask("DELETE", FILE, {"jwt": {"claims": claims, "scopes": None}}).status == 200
 
@@ -145,7 +145,7 @@ def test_a_token_names_its_scopes_as_issuers_do(scoped, claims):
         {"iam": {"userArn": "arn:aws:iam::1:user/somebody"}},
     ],
 )
-def test_nothing_else_counts_as_a_scope(scoped, authorizer):
+def test_other_claims_and_similar_names_are_not_scopes(scoped, authorizer):
     scoped()
     assert ask("DELETE", FILE, authorizer).status == 403
 
@@ -161,7 +161,7 @@ def test_nothing_else_counts_as_a_scope(scoped, authorizer):
         ({"read": ""}, "GET", "/api/manifests", None),
     ],
 )
-def test_without_a_scope_of_its_own_a_right_requires_that_of_the_weaker_one(scoped, scopes, method, target, needed):
+def test_a_right_without_a_scope_requires_the_scope_of_the_next_weaker_right(scoped, scopes, method, target, needed):
     scoped(**scopes)
     body = BODIES.get((method, target))
     if needed:

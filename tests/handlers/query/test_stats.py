@@ -38,7 +38,7 @@ def stored(account, reconcile, clock):
     account.requests.clear()
 
 
-def test_totals_are_by_kind_and_by_collection(get, stored):
+def test_totals_are_listed_by_kind_and_by_collection(get, stored):
     reply = get(STATS)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     stats = reply.json
@@ -59,7 +59,7 @@ def test_totals_are_by_kind_and_by_collection(get, stored):
     assert (stats["largest_files"], stats["newest_files"]) == (None, None)
 
 
-def test_the_whole_answer_is_what_the_manifests_say(account, get, stored):
+def test_the_statistics_match_the_manifests(account, get, stored):
     def row(kind, id_, title, prefix):
         manifest = account.manifest(prefix)
         same = ("revision", "complete", "total_files", "total_size_bytes", "created_at", "last_synced")
@@ -134,7 +134,7 @@ def test_files_of_a_very_large_collection_are_not_listed(get, stored, monkeypatc
     assert (stats["largest_files"], stats["newest_files"], stats["total_files"]) == (None, None, 2)
 
 
-def test_many_collections_come_in_pages_that_say_so(get, stored):
+def test_statistics_of_many_collections_are_paged_and_marked_partial(get, stored):
     ids, total_bytes, cursor = [], 0, None
     while True:
         stats = get(STATS, limit=2, **({"cursor": cursor} if cursor else {})).json
@@ -153,7 +153,7 @@ def test_growth_is_marked_incomplete_when_time_runs_out(get, stored, monkeypatch
     assert stats["total_size_bytes"] == 42
 
 
-def test_no_collections_are_nothing(get):
+def test_statistics_without_collections_are_zero(get):
     stats = get(STATS, days=1).json
     assert (stats["total_collections"], stats["kinds"], stats["collections"]) == (0, [], [])
     assert stats["growth"] == [{"day": "2026-03-01", "total_collections": 0, "total_files": 0, "total_size_bytes": 0}]
@@ -181,6 +181,6 @@ def test_statistics_of_a_missing_collection_are_404(get, stored):
     assert get(STATS, kind="style", id="99").status == 404
 
 
-def test_what_cannot_be_read_is_503(account, get, stored):
+def test_statistics_are_503_if_s3_refuses_a_manifest(account, get, stored):
     account.refuse("HEAD", "_manifests/styles/16/manifest.json", 403)
     assert get(STATS).status == 503

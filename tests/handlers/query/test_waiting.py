@@ -63,7 +63,7 @@ def asked(request, account, reconcile, get):
     return asked
 
 
-def test_with_a_tag_the_next_manifest_is_waited_for(asked, waits):
+def test_a_request_with_the_current_etag_waits_for_the_next_revision(asked, waits):
     etag = asked().etag
     waits.happens = [(3, lambda: asked.put("b.png"))]
     reply = asked({"if-none-match": etag}, wait=20)
@@ -72,7 +72,7 @@ def test_with_a_tag_the_next_manifest_is_waited_for(asked, waits):
     assert 3 <= waits.seconds < 4.5
 
 
-def test_a_tag_that_stays_current_is_304_after_the_wait(account, asked, waits):
+def test_an_etag_that_stays_current_is_304_after_the_wait(account, asked, waits):
     etag = asked().etag
     account.requests.clear()
     reply = asked({"if-none-match": etag}, wait=5)
@@ -80,7 +80,7 @@ def test_a_tag_that_stays_current_is_304_after_the_wait(account, asked, waits):
     assert len(account.sent("GET")) < 30
 
 
-def test_a_manifest_that_differs_already_is_not_waited_for(asked, waits):
+def test_an_outdated_etag_returns_the_manifest_without_a_wait(asked, waits):
     etag = asked().etag
     asked.put("b.png")
     assert asked({"if-none-match": etag}, wait=20).json["revision"] == 2
@@ -98,7 +98,7 @@ def upload_of(asked):
     return ChangeToken(s3_key=f"{asked.prefix}b.png", uploaded_md5="8d777f385d3dfec8815d20f7496026dc")
 
 
-def test_a_change_is_waited_for_until_the_manifest_reflects_it(asked, waits):
+def test_a_request_waits_until_the_manifest_reflects_a_change(asked, waits):
     waits.happens = [(2, lambda: asked.put("x.png")), (4, lambda: asked.put("b.png"))]
     reply = asked(wait=20, reflects=encode_cursor(upload_of(asked)))
     assert (reply.status, reply.headers["x-manifest-reflected"], reply.json["revision"]) == (200, "true", 3)
@@ -118,7 +118,7 @@ def test_without_a_wait_the_response_reports_immediately_whether_the_change_is_r
     assert waits.seconds == 0
 
 
-def test_a_deletion_is_waited_for_too(account, asked, waits, reconcile):
+def test_a_request_waits_until_the_manifest_reflects_a_deletion(account, asked, waits, reconcile):
     etag = asked.put("b.png")
     key = f"{asked.prefix}b.png"
     account.delete(key)
@@ -127,7 +127,7 @@ def test_a_deletion_is_waited_for_too(account, asked, waits, reconcile):
     assert (reply.headers["x-manifest-reflected"], reply.json["revision"]) == ("true", 3)
 
 
-def test_with_a_token_and_a_tag_the_token_is_waited_for(asked, waits):
+def test_a_request_with_a_change_token_and_an_etag_waits_for_the_change(asked, waits):
     etag = asked().etag
     waits.happens = [(2, lambda: asked.put("b.png"))]
     token = encode_cursor(upload_of(asked))
@@ -136,7 +136,7 @@ def test_with_a_token_and_a_tag_the_token_is_waited_for(asked, waits):
     assert (reply.status, reply.headers["x-manifest-reflected"]) == (304, "true")
 
 
-def test_a_token_of_something_else_is_400_and_named(asked):
+def test_an_invalid_or_foreign_change_token_is_400(asked):
     for token in (
         "x",
         "größe",
@@ -149,7 +149,7 @@ def test_a_token_of_something_else_is_400_and_named(asked):
         assert (reply.status, reply.json["parameter"]) == (400, "reflects")
 
 
-def test_a_wait_is_bounded(asked):
+def test_a_wait_outside_the_bounds_is_400(asked):
     for wait in ("21", "-0.1", "x", "", "inf", "nan"):
         reply = asked(wait=wait)
         assert (reply.status, reply.json["parameter"]) == (400, "wait")
@@ -166,7 +166,7 @@ def test_a_request_waits_for_a_manifest_that_does_not_exist_yet(account, get, re
 
 @pytest.mark.parametrize("requests_for", [{"wait": 1}, {"reflects": "x"}])
 @pytest.mark.parametrize("past", [{"revision": 1}, {"at": "2026-01-01"}])
-def test_the_past_is_not_waited_for(get, requests_for, past):
+def test_a_wait_for_a_past_revision_is_400(get, requests_for, past):
     reply = get("/api/manifests/style/16", **requests_for, **past)
     assert (reply.status, reply.json["parameter"]) == (400, *requests_for)
 

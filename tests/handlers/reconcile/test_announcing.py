@@ -50,7 +50,7 @@ def deaf(account):
     return account.event_faults
 
 
-def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account, reconcile, announced):
+def test_each_revision_is_announced_once_and_a_commit_without_changes_is_not(account, reconcile, announced):
     account.put(f"{PREFIX}a.png", b"12345")
     account.put(f"{PREFIX}b.png")
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
@@ -88,7 +88,7 @@ def test_each_revision_is_announced_once_and_what_changes_nothing_is_not(account
     assert announcement["keys"] == {"added": [], "modified": [f"{PREFIX}a.png"], "removed": [f"{PREFIX}b.png"]}
 
 
-def test_each_collection_of_a_batch_is_announced_by_itself(account, reconcile, announced):
+def test_each_collection_of_a_batch_is_announced_separately(account, reconcile, announced):
     keys = [f"styles/{number}/a.png" for number in range(7)]
     for key in keys:
         account.put(key)
@@ -96,7 +96,7 @@ def test_each_collection_of_a_batch_is_announced_by_itself(account, reconcile, a
     assert sorted(announcement["id"] for announcement in announced()) == [str(number) for number in range(7)]
 
 
-def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announced_at_their_next_delivery(
+def test_a_failed_announcement_fails_the_messages_and_is_repeated_at_their_next_delivery(
     account, reconcile, announced, deaf, log, bus
 ):
     account.put(f"{PREFIX}a.png")
@@ -123,7 +123,7 @@ def test_a_commit_that_is_announced_to_nobody_fails_its_messages_and_is_announce
     assert found[0]["keys"] == {"added": [], "modified": [], "removed": []}
 
 
-def test_one_that_eventbridge_takes_the_request_of_but_not_the_event_fails(account, reconcile, bus, log):
+def test_a_message_fails_if_eventbridge_rejects_the_event(account, reconcile, bus, log):
     account.event_faults.append(rejected_event)
     account.put(f"{PREFIX}a.png")
     assert reconcile({"1": s3_event(f"{PREFIX}a.png")}) == ["1"]
@@ -139,7 +139,7 @@ def test_a_missing_bus_fails_the_messages(account, reconcile, monkeypatch, new_p
     assert account.manifest(PREFIX)["total_files"] == 1
 
 
-def test_a_message_delivered_again_announces_what_its_first_delivery_may_not_have(account, reconcile, announced):
+def test_a_message_delivered_again_announces_its_revision_again(account, reconcile, announced):
     account.put(f"{PREFIX}a.png")
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
     announced()
@@ -152,7 +152,7 @@ def test_a_message_delivered_again_announces_what_its_first_delivery_may_not_hav
     assert (announcement["revision"], announcement["repeated"], announcement["added"]) == (2, False, 1)
 
 
-def test_what_comes_without_a_count_of_its_deliveries_is_announced_in_any_case(account, reconcile, announced):
+def test_an_event_without_a_receive_count_is_always_announced(account, reconcile, announced):
     account.put(f"{PREFIX}a.png")
     reconcile({"1": s3_event(f"{PREFIX}a.png")})
     announced()
@@ -161,13 +161,13 @@ def test_what_comes_without_a_count_of_its_deliveries_is_announced_in_any_case(a
     assert [announcement["repeated"] for announcement in announced()] == [True, True]
 
 
-def test_an_event_that_is_not_from_a_queue_raises_when_nothing_can_be_announced(account, bus, deaf):
+def test_a_direct_invocation_raises_if_the_announcement_fails(account, bus, deaf):
     account.put(f"{PREFIX}a.png")
     with pytest.raises(reconcile_handler.ReconcileFailed, match="not announced"):
         reconcile_handler.handler(s3_event(f"{PREFIX}a.png"), Context())
 
 
-def test_a_write_whose_answer_was_lost_is_announced(account, reconcile, announced):
+def test_a_write_whose_response_was_lost_is_announced(account, reconcile, announced):
     account.put(f"{PREFIX}a.png")
     lost = []
 
@@ -195,7 +195,7 @@ def test_keys_too_large_for_an_event_are_left_out_and_counted(account, reconcile
     assert (announcement["keys"], announcement["added"], announcement["total_files"]) == (None, 300, 301)
 
 
-def test_what_a_sweep_repairs_is_announced_and_a_sweep_that_finds_nothing_is_not(
+def test_a_sweep_announces_its_repairs_and_nothing_without_drift(
     account, reconcile, sweep, sweep_on, pass_seconds, announced
 ):
     account.put(f"{PREFIX}a.png")
@@ -239,7 +239,7 @@ def test_a_sweep_delivered_again_announces_again(account, reconcile, sweep, anno
     assert [(item["revision"], item["repeated"]) for item in announced()] == [(1, True)]
 
 
-def test_where_nothing_is_to_be_announced_eventbridge_is_not_even_asked(account, reconcile, sweep, monkeypatch):
+def test_without_an_event_bus_no_eventbridge_client_is_created(account, reconcile, sweep, monkeypatch):
     monkeypatch.setattr(runtime, "events_client", lambda _: pytest.fail("a client was made"))
     account.put(f"{PREFIX}a.png")
     assert reconcile({"0": s3_event(f"{PREFIX}a.png")}, receives=2) == []

@@ -84,9 +84,7 @@ def test_a_batch_that_is_not_full_makes_no_request_to_the_queue(account, send, i
 
 
 @pytest.mark.usefixtures("sequential")
-def test_drained_messages_that_fail_stay_and_reach_the_dead_letter_queue_as_others_do(
-    account, send, invoke, pass_seconds, log
-):
+def test_drained_messages_that_keep_failing_reach_the_dead_letter_queue(account, send, invoke, pass_seconds, log):
     dead = account.sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = account.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
@@ -107,7 +105,7 @@ def test_drained_messages_that_fail_stay_and_reach_the_dead_letter_queue_as_othe
     assert attempts == [1, 2, 3, 4, 5]
 
 
-def test_a_function_that_dies_before_its_commit_leaves_what_it_drained(
+def test_a_function_that_dies_before_its_commit_leaves_the_drained_messages(
     account, send, invoke, pass_seconds, monkeypatch
 ):
     class Killed(BaseException):
@@ -123,7 +121,7 @@ def test_a_function_that_dies_before_its_commit_leaves_what_it_drained(
     assert in_queue(account) == 30
 
 
-def test_a_queue_that_refuses_to_be_drained_holds_nothing_up(account, send, invoke, log, monkeypatch):
+def test_a_batch_succeeds_even_if_the_queue_cannot_be_drained(account, send, invoke, log, monkeypatch):
     monkeypatch.setenv("CHANGE_QUEUE_URL", account.queue_url + "-of-others")
     send(upload(account, 25))
     assert invoke() == []

@@ -37,9 +37,7 @@ def drawn():
 
 
 @pytest.mark.parametrize("size", [10, 1000])
-def test_hostile_messages_fail_or_are_dropped_and_the_good_ones_among_them_are_done(
-    account, reconcile, log, drawn, size
-):
+def test_hostile_messages_fail_or_are_dropped_and_the_valid_ones_are_committed(account, reconcile, log, drawn, size):
     records, fates, keys = drawn
     # At first sight a listing would name the good objects: here only their messages do.
     for prefix in COLLECTIONS:
@@ -78,7 +76,7 @@ def test_hostile_messages_fail_or_are_dropped_and_the_good_ones_among_them_are_d
 
 
 @pytest.mark.parametrize("number", range(len(KINDS)))
-def test_a_hostile_message_alone_meets_its_fate(account, log, number):
+def test_a_single_hostile_message_has_its_expected_fate(account, log, number):
     for seed in range(5):
         hostile = KINDS[number](Random(seed))
         before = len(log())
@@ -89,7 +87,7 @@ def test_a_hostile_message_alone_meets_its_fate(account, log, number):
         assert hostile.fate in {found, Fate.ANY}, hostile.body[:500]
 
 
-def test_no_message_makes_a_line_that_the_log_does_not_take(account, log, drawn):
+def test_no_log_line_exceeds_the_size_limit(account, log, drawn):
     records, fates, _ = drawn
     hostile = [record for record in records if record["messageId"] in fates]
     reconcile_handler.handler({"Records": hostile}, Context(300.0))
@@ -107,7 +105,7 @@ def test_a_record_without_message_attributes_is_an_ordinary_message(account, att
     assert sorted(account.files("styles/16/")) == ["a.png"]
 
 
-def test_a_message_with_many_records_is_done_or_failed_as_a_whole(account, reconcile):
+def test_a_message_with_many_records_succeeds_or_fails_as_a_whole(account, reconcile):
     account.put("styles/16/first.png")
     reconcile({"first": s3_event("styles/16/first.png")})
     names = account.fill("styles/16/", 700)

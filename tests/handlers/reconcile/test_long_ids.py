@@ -13,7 +13,7 @@ TOO_LONG = ["x" * (LONGEST + 1), "é" * (LONGEST // 2 + 1), "x" * 992, "x" * 102
 
 
 @pytest.mark.parametrize("id_", TOO_LONG, ids=len)
-def test_it_is_refused_with_the_maximum_length(get, post, edit, id_):
+def test_an_id_that_is_too_long_is_rejected_with_the_limit(get, post, edit, id_):
     path = f"/api/manifests/style/{id_}"
     image = {"images": [{"filename": "a.png", "size": 1, "md5": "0" * 32}]}
     replies = [
@@ -41,14 +41,14 @@ def test_the_longest_id_gets_a_manifest(account, reconcile, get):
 
 
 @pytest.mark.parametrize("id_", TOO_LONG[:1], ids=len)
-def test_an_event_of_it_is_dropped_with_the_reason(account, reconcile, log, id_):
+def test_an_event_with_an_id_that_is_too_long_is_dropped_with_the_reason(account, reconcile, log, id_):
     account.put(key := f"styles/{id_}/a.png")
     assert reconcile({"m": s3_event(key)}) == []
     assert f"the limit is {LONGEST}" in json.dumps(log())
 
 
 @pytest.mark.parametrize("id_", TOO_LONG[:1], ids=len)
-def test_a_sweep_skips_it_and_logs_the_reason(account, sweep, log, id_):
+def test_a_sweep_skips_an_id_that_is_too_long_and_logs_the_reason(account, sweep, log, id_):
     account.put(f"styles/{id_}/a.png")
     assert sweep({"m": Sweep(kind="style", id=id_)}) == []
     assert f"the limit is {LONGEST}" in lines(log, "skipped")[0]["reason"]

@@ -74,7 +74,7 @@ def test_one_line_is_logged_for_each_record_that_is_dropped(account, reconcile, 
     assert sorted(account.files("styles/16/")) == ["a.png"]
 
 
-def test_s3_may_invoke_the_function_itself(account):
+def test_s3_may_invoke_the_function_directly(account):
     account.put("styles/16/a.png")
     assert failed_ids(reconcile_handler.handler(s3_event("styles/16/a.png"), Context())) == []
     assert sorted(account.files("styles/16/")) == ["a.png"]
@@ -104,13 +104,13 @@ def test_events_may_come_through_sns_into_the_queue(account, reconcile):
     ],
     ids=["no notification", "empty", "no key", "SNS, no JSON", "SNS within SNS, no JSON"],
 )
-def test_an_event_that_is_not_from_a_queue_fails_by_raising(account, event):
+def test_an_invalid_direct_invocation_raises(account, event):
     with pytest.raises(reconcile_handler.ReconcileFailed, match=r"JSON|notification"):
         reconcile_handler.handler(event, Context())
     assert account.requests == []
 
 
-def test_an_event_that_is_not_from_a_queue_raises_if_s3_refuses(account):
+def test_a_direct_invocation_raises_if_s3_refuses(account):
     account.put("styles/16/a.png")
     account.refuse("HEAD", "styles/16/a.png", 403)
     with pytest.raises(reconcile_handler.ReconcileFailed, match=r"styles/16/a\.png"):
@@ -182,7 +182,7 @@ def test_a_message_about_two_collections_fails_if_one_of_them_does(account, reco
     assert sorted(account.files("styles/16/")) == ["a.png"]
 
 
-def test_the_bucket_is_the_one_of_the_settings(account, reconcile):
+def test_the_manifest_names_the_bucket_in_the_settings(account, reconcile):
     account.put("styles/16/a.png")
     reconcile({"1": s3_event("styles/16/a.png")})
     manifest = account.manifest("styles/16/")

@@ -59,7 +59,7 @@ SPOILERS = [
 
 
 @pytest.mark.parametrize("spoil", SPOILERS)
-def test_an_unreadable_head_is_left_untouched_and_holds_up_nobody_else(known, reconcile, spoil):
+def test_an_unreadable_head_stays_unchanged_and_other_collections_are_committed(known, reconcile, spoil):
     spoiled = spoil(known.read(HEAD_OF_16))
     known.put(HEAD_OF_16, spoiled)
     known.put("styles/16/new.png")
@@ -73,7 +73,7 @@ def test_an_unreadable_head_is_left_untouched_and_holds_up_nobody_else(known, re
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503])
-def test_a_key_that_s3_does_not_answer_for_fails_its_message_and_keeps_its_entry(known, reconcile, status):
+def test_a_key_that_s3_refuses_fails_its_message_and_keeps_its_entry(known, reconcile, status):
     before = known.files("styles/16/")["a.png"]
     known.put("styles/16/new.png")
     known.refuse("HEAD", "styles/16/a.png", status)
@@ -92,7 +92,7 @@ def test_a_manifest_that_s3_does_not_return_is_not_recreated(known, reconcile, s
     assert known.read(HEAD_OF_16) == before
 
 
-def test_a_time_out_is_not_an_absence(known, reconcile):
+def test_a_timeout_does_not_remove_the_entry(known, reconcile):
     def fault(request):
         if (request.method, request.key) == ("HEAD", "styles/16/a.png"):
             raise ReadTimeoutError(endpoint_url="https://s3.invalid")
@@ -102,7 +102,7 @@ def test_a_time_out_is_not_an_absence(known, reconcile):
     assert sorted(known.files("styles/16/")) == ["a.png", "b.png"]
 
 
-def test_the_message_succeeds_once_s3_answers_for_its_key_again(known, reconcile):
+def test_a_failed_message_succeeds_once_s3_answers_again(known, reconcile):
     known.refuse("HEAD", "styles/16/a.png", 403)
     known.delete("styles/16/a.png")
     removed = s3_event("styles/16/a.png", event="ObjectRemoved:Delete")
@@ -123,7 +123,7 @@ def test_with_little_time_left_all_messages_fail_and_nothing_is_written(known, r
     assert "new.png" in known.files("styles/16/")
 
 
-def test_another_workers_commit_in_between_is_not_lost(known, reconcile):
+def test_a_concurrent_commit_is_not_lost(known, reconcile):
     known.put("styles/16/ours.png")
     known.put("styles/16/theirs.png")
     known.put("styles/16/theirs-too.png")
@@ -154,7 +154,7 @@ def test_keys_observed_before_a_conflict_are_observed_again(known, reconcile):
     assert sorted(known.files("styles/16/")) == ["a.png", "b.png"]
 
 
-def test_a_write_whose_answer_was_lost_is_made_sure_of(known, reconcile):
+def test_a_write_whose_response_was_lost_succeeds(known, reconcile):
     known.put("styles/16/new.png")
     known.refuse("PUT", HEAD_OF_16, 500, "InternalError")
     lose = known.faults.pop()
@@ -181,7 +181,7 @@ def test_a_refused_write_fails_its_collections_messages_and_no_others(known, rec
     assert "new.png" in known.files("styles/17/")
 
 
-def test_only_manifests_are_ever_written(known, reconcile):
+def test_only_manifests_and_change_records_are_written(known, reconcile):
     known.put("styles/16/collection.json", b'{"title": "x"}')
     reconcile({"1": s3_event("styles/16/collection.json", "styles/16/a.png", "styles/18/x.png")})
     assert {request.method for request in known.requests} == {"GET", "HEAD", "PUT"}

@@ -9,7 +9,7 @@ import reconcile_handler
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 
 
-def test_first_sight_lists_the_existing_objects_and_is_complete(account, reconcile, pass_seconds):
+def test_the_first_event_of_a_collection_lists_all_existing_objects(account, reconcile, pass_seconds):
     names = account.fill("styles/16/", 30)
     account.put("styles/160/another.png")
     assert reconcile({"1": s3_event("styles/16/image_00007.png")}) == []
@@ -51,7 +51,7 @@ def test_a_collection_too_large_for_one_listing_is_incomplete_until_its_sweep_is
     assert (again["files"], again["revision"]) == (manifest["files"], manifest["revision"])
 
 
-def test_a_first_sweep_gives_way_at_half_time_and_asks_for_its_continuation(account, reconcile, sweep_on, pass_seconds):
+def test_a_first_sweep_stops_at_half_time_and_queues_its_continuation(account, reconcile, sweep_on, pass_seconds):
     names = account.fill("styles/16/", 1050)
     reconcile({"1": s3_event("styles/16/image_00001.png")})
     pass_seconds(6)
@@ -95,7 +95,7 @@ def test_a_refused_object_at_first_sight_leaves_the_manifest_incomplete(account,
     assert manifest["last_verified_at"]
 
 
-def test_a_sweep_of_a_kind_that_is_no_more_is_done(account, sweep):
+def test_a_sweep_of_a_removed_kind_is_dropped(account, sweep):
     body = json.dumps({"job": "sweep", "kind": "voice", "id": "1", "created_at": "2026-01-01T00:00:00.000Z"})
     assert sweep({"m": body}) == []
     assert account.requests == []

@@ -28,7 +28,7 @@ ODD_NAMES = [
 ]
 
 
-def test_odd_keys_are_exact(account, reconcile):
+def test_odd_keys_are_recorded_exactly(account, reconcile):
     # At first sight a listing would name them: here the manifest is there before, so that only the events do.
     account.put("styles/16/first.png")
     reconcile({"first": s3_event("styles/16/first.png")})
@@ -40,7 +40,7 @@ def test_odd_keys_are_exact(account, reconcile):
     assert all(found[name]["s3_key"] == f"styles/16/{name}" for name in ODD_NAMES)
 
 
-def test_odd_keys_in_a_listing_are_exact(account, reconcile):
+def test_odd_keys_in_a_listing_are_recorded_exactly(account, reconcile):
     for name in ODD_NAMES:
         account.put(f"styles/16/{name}")
     assert reconcile({"1": s3_event("styles/16/a.png")}) == []
@@ -100,7 +100,7 @@ def test_the_md5_of_the_uploader_is_used(account, reconcile):
     assert (entry["md5_hash"], entry["md5_source"]) == (md5, "md5")
 
 
-def test_user_metadata_lands_in_the_entry(account, reconcile):
+def test_user_metadata_is_copied_into_the_entry(account, reconcile):
     prompt = "ein Fuchs, größer als 🦊, 日本語" * 3
     account.put(
         "styles/16/a.png",
@@ -149,7 +149,7 @@ def test_user_metadata_lands_in_the_entry(account, reconcile):
         ("local-path", "../../etc/passwd"),
     ],
 )
-def test_nonsense_in_an_objects_metadata_holds_up_nobody(account, reconcile, name, value):
+def test_invalid_metadata_of_an_object_does_not_fail_the_batch(account, reconcile, name, value):
     account.put("styles/16/known.png")
     reconcile({"0": s3_event("styles/16/known.png")})
     account.put("styles/16/good.png")
@@ -166,7 +166,7 @@ def test_an_object_without_metadata_has_no_generation_details(account, reconcile
     assert (entry["generation_id"], entry["generation_type"], entry["source"]) == (1, "s3_event", "s3_event")
 
 
-def test_the_title_is_that_of_collection_json_and_goes_with_it(account, reconcile):
+def test_the_title_is_read_from_collection_json_and_removed_with_it(account, reconcile):
     account.put("styles/16/a.png")
     etag = account.put("styles/16/collection.json", json.dumps({"title": "Dynamic Simplicity"}).encode())
     reconcile({"1": s3_event("styles/16/collection.json")})
@@ -183,14 +183,14 @@ def test_the_title_is_that_of_collection_json_and_goes_with_it(account, reconcil
 
 
 @pytest.mark.parametrize("body", [b"{broken", b"[]", b'{"title": 7}', b'{"name": "x"}', b"", b"\xff\xfe"])
-def test_a_collection_json_without_a_title_is_a_sidecar_all_the_same(account, reconcile, body):
+def test_a_collection_json_without_a_title_is_still_a_sidecar(account, reconcile, body):
     account.put("styles/16/collection.json", body)
     assert reconcile({"1": s3_event("styles/16/collection.json")}) == []
     manifest = account.manifest("styles/16/")
     assert (manifest["style_title"], len(manifest["sidecars"]), manifest["files"]) == (None, 1, [])
 
 
-def test_a_title_as_long_as_it_may_be_takes_no_time(account, reconcile):
+def test_the_longest_title_is_read_quickly(account, reconcile):
     title = "ü" * 1000
     account.put("styles/16/collection.json", json.dumps({"title": title}, ensure_ascii=False).encode())
     began = time.process_time()

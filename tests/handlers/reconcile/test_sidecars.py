@@ -50,13 +50,13 @@ def test_a_caption_is_listed_separately_and_is_its_images_prompt_whichever_arriv
     assert (manifest["total_files"], manifest["total_size_bytes"]) == (1, 5)
 
 
-def test_the_edit_of_a_sidecar_is_noted_with_it(arrive):
+def test_the_edit_number_of_a_sidecar_is_recorded(arrive):
     manifest = arrive(PROMPTS, {"a.png": "a fox"}, Metadata={"edit": "4711"})
     (sidecar,) = manifest["sidecars"]
     assert (sidecar["s3_key"], sidecar["edit"], len(sidecar["copies"])) == (PROMPTS, 4711, 1)
 
 
-def test_a_broken_sidecar_is_reported_and_the_message_is_done(arrive):
+def test_a_broken_sidecar_is_reported_and_the_message_succeeds(arrive):
     arrive(f"{PREFIX}a.png", b"bytes", Metadata={"prompt": "its own"})
     manifest = arrive(FOLDER, b'{"file_name": "a.png", "text": null, "good": false}\n{')
     assert [problem["s3_key"] for problem in manifest["problems"]] == [FOLDER]
@@ -117,7 +117,7 @@ def test_captions_and_hidden_files_can_be_listed(arrive, get, listed, names):
     assert reply.json["total_files"] == 2
 
 
-def test_an_unknown_list_is_refused(arrive, get):
+def test_an_unknown_list_is_400(arrive, get):
     arrive(f"{PREFIX}a.png", b"a")
     reply = get("/api/manifests/style/16", list="all")
     assert (reply.status, reply.json["parameter"]) == (400, "list")

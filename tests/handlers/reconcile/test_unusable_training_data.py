@@ -49,13 +49,13 @@ def untouched(account):
 
 @pytest.mark.parametrize("text", ["an owl \ud83e", "\udc80"])
 @pytest.mark.parametrize("field", ["prompt", "labels"])
-def test_half_of_a_surrogate_pair_is_not_applied_to_an_image(api, account, text, field):
+def test_a_lone_surrogate_in_a_description_is_rejected(api, account, text, field):
     with pytest.raises(Invalid):
         api.update_training_image(ACTOR, "a.png", **{field: [text] if field == "labels" else text})
     assert untouched(account)
 
 
-def test_nor_is_it_in_the_name_of_one(api, account):
+def test_a_lone_surrogate_in_a_filename_is_rejected(api, account):
     with pytest.raises((Invalid, NotFound)):
         api.update_training_image(ACTOR, "a\udcff.png", good=False)
     with pytest.raises((Invalid, NotFound)):
@@ -75,7 +75,7 @@ def too_deep():
     [float("nan"), float("inf"), [{"x": float("-inf")}], 1 << 70, "\ud83e", too_deep()],
     ids=lambda v: str(v)[:9],
 )
-def test_a_generation_with_such_a_value_is_not_declared(api, account, tmp_path, value):
+def test_a_generation_with_an_unusable_value_is_rejected(api, account, tmp_path, value):
     image = tmp_path / "b.png"
     image.write_bytes(b"bytes")
     with pytest.raises((Invalid, ValueError)):

@@ -54,20 +54,20 @@ def untouched(account):
 
 @pytest.mark.parametrize("value", UNUSABLE, ids=lambda value: value[:12])
 @pytest.mark.parametrize("where", ['{{"x": {}}}', '{{"x": [1, {{"y": [{}]}}]}}'], ids=["on top", "within"])
-def test_a_body_with_such_a_value_is_400_and_nothing_is_written(account, edit, value, where):
+def test_a_body_with_an_unusable_value_is_400_and_nothing_is_written(account, edit, value, where):
     reply = edit("POST", UPLOADS, metadata_of(where.format(value)))
     assert is_problem(reply, 400)
     assert untouched(account)
 
 
 @pytest.mark.parametrize("body", ['{"prompt": "an owl \\ud83e"}', '{"labels": ["\\udc80"]}', '{"\\ud83e": 1}'])
-def test_half_of_a_surrogate_pair_in_a_body_is_400(account, edit, body):
+def test_a_lone_surrogate_in_a_body_is_400(account, edit, body):
     assert is_problem(edit("PATCH", "/api/styles/16/images/a.png", body), 400)
     assert untouched(account)
 
 
 @pytest.mark.parametrize("levels", [1, 50, 90, 94, 95, 96, 97, 98, 99, 100, 101, 150])
-def test_what_is_declared_is_read_again_as_it_was_given_however_deep_or_refused(account, edit, levels):
+def test_nested_metadata_is_read_back_unchanged_or_rejected(account, edit, levels):
     reply = edit("POST", UPLOADS, metadata_of(f'{{"x": {nested(levels)}}}'))
     if reply.status == 200:
         description = read_sidecar("collection.json", account.read(COLLECTION))
@@ -81,7 +81,7 @@ def test_what_is_declared_is_read_again_as_it_was_given_however_deep_or_refused(
 
 
 @pytest.mark.parametrize("value", ["1e400", "1" * 5000, HALF, nested(198), '"\\udfff\\ud800"', "-1E999"], ids=str)
-def test_an_existing_value_of_this_kind_survives_edits_of_others(account, edit, value):
+def test_an_existing_unusable_value_survives_edits_of_other_files(account, edit, value):
     account.put(PROMPTS, f'{{"a.png": {{"prompt": "fox", "score": {value}}}, "gone.png": {value}}}'.encode())
     assert edit("PATCH", "/api/styles/16/images/b.png", {"good": False}).status == 200
     written = account.read(PROMPTS).decode()
@@ -94,7 +94,7 @@ def test_an_existing_value_of_this_kind_survives_edits_of_others(account, edit, 
         json.loads(written, parse_int=str)
 
 
-def test_a_generation_with_such_a_value_keeps_it_when_it_is_declared_again(account, edit):
+def test_a_generation_keeps_an_existing_unusable_value_when_declared_again(account, edit):
     declared = '{"generation_id": 7, "generated_at": "2026-01-01", "metadata": {"seed": 1e400, "steps": 28}}'
     account.put(COLLECTION, f'{{"generations": [{declared}]}}'.encode())
     body = f'{{"images": [{IMAGE}], "generation": {{"generation_id": 7}}}}'
@@ -113,7 +113,7 @@ def test_a_generation_with_such_a_value_keeps_it_when_it_is_declared_again(accou
         ("DELETE", "/api/manifests/style/16/files/b.png", None),
     ],
 )
-def test_a_sidecar_that_is_no_json_is_not_edited_and_the_value_is_named(account, edit, value, method, path, body):
+def test_an_edit_of_a_sidecar_that_is_not_json_is_409_and_names_the_value(account, edit, value, method, path, body):
     account.put(PROMPTS, f'{{"a.png": {{"prompt": "fox", "score": {value}}}}}'.encode())
     account.requests.clear()
     reply = edit(method, path, body)
@@ -133,7 +133,7 @@ def test_a_sidecar_that_is_no_json_is_not_edited_and_the_value_is_named(account,
     ],
     ids=["a byte order mark", "UTF-16", "gzip", "a line break in a string"],
 )
-def test_a_sidecar_in_a_form_that_is_read_is_edited_too(account, edit, encoded):
+def test_a_sidecar_in_any_readable_encoding_can_be_edited(account, edit, encoded):
     account.put(PROMPTS, encoded('{"a.png": {"prompt": "red fox"}}'))
     assert edit("PATCH", "/api/styles/16/images/b.png", {"good": False}).status == 200
     written = strict(account.read(PROMPTS).decode())
@@ -142,7 +142,7 @@ def test_a_sidecar_in_a_form_that_is_read_is_edited_too(account, edit, encoded):
 
 
 @pytest.mark.parametrize("value", ["1e400", "NaN", '[1e999, {"y": -1e999}]', "1" * 400])
-def test_answers_and_heads_are_json_whatever_a_sidecar_holds(account, get, reconcile, value):
+def test_responses_and_heads_are_valid_json_whatever_a_sidecar_holds(account, get, reconcile, value):
     declared = f'{{"generation_id": 7, "generated_at": "2026-01-01", "metadata": {{"seed": {value}}}}}'
     account.put(COLLECTION, f'{{"title": "x", "more": {value}, "generations": [{declared}]}}'.encode())
     account.put(PROMPTS, f'{{"a.png": {{"prompt": "fox", "score": {value}, "generation_id": {value}}}}}'.encode())
@@ -153,7 +153,7 @@ def test_answers_and_heads_are_json_whatever_a_sidecar_holds(account, get, recon
     assert strict(get("/api/s3/manifest", styleId="16").text)["style_title"] == "x"
 
 
-def test_the_answer_about_an_old_head_with_an_infinite_number_is_json(account, get, reconcile):
+def test_a_response_for_an_old_head_with_an_infinite_number_is_valid_json(account, get, reconcile):
     declared = '{"generation_id": 7, "generated_at": "2026-01-01", "metadata": {"seed": 123454321, "steps": 28}}'
     account.put(COLLECTION, f'{{"generations": [{declared}]}}'.encode())
     reconcile({"1": s3_event(COLLECTION, "styles/16/a.png")})

@@ -49,13 +49,13 @@ def test_a_collection_is_queued_and_the_response_links_to_its_manifest(account, 
 
 
 @pytest.mark.parametrize(("value", "rebuild"), [("true", True), ("false", False)])
-def test_a_rebuild_is_asked_for_by_name(account, post, value, rebuild):
+def test_the_rebuild_parameter_is_passed_to_the_job(account, post, value, rebuild):
     assert post(item("style", "16"), rebuild=value).status == 202
     assert account.jobs() == [Sweep(kind="style", id="16", rebuild=rebuild)]
 
 
 @pytest.mark.parametrize("id_", ODD_IDS)
-def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_the_query(account, post, id_):
+def test_an_odd_id_in_the_query_is_queued_unchanged_and_the_response_links_to_it(account, post, id_):
     reply = post(item("style", "-"), id=id_)
     assert account.jobs() == [Sweep(kind="style", id=id_)]
     path, _, query = reply.json["manifest"].partition("?")
@@ -63,7 +63,7 @@ def test_an_odd_id_in_the_query_is_queued_as_it_is_and_the_answer_names_it_in_th
 
 
 @pytest.mark.parametrize("id_", ODD_IDS)
-def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, id_):
+def test_an_odd_id_in_the_path_is_queued_unchanged_or_rejected(account, post, id_):
     reply = post(item("style", id_))
     if unquote(id_) == id_:
         assert account.jobs() == [Sweep(kind="style", id=id_)]
@@ -74,7 +74,7 @@ def test_an_odd_id_in_the_path_is_queued_as_it_is_or_not_at_all(account, post, i
 
 
 @pytest.mark.parametrize("path", [item("color", "16"), item("style", "x" * 1100), item("", "16"), item("style", "a/b")])
-def test_what_can_be_no_collection_is_404(account, post, path):
+def test_an_impossible_collection_is_404(account, post, path):
     assert is_problem(post(path), 404)
     assert account.jobs() == []
 
@@ -89,18 +89,18 @@ def test_without_a_body_every_collection_is_queued(account, post, nothing):
 @pytest.mark.parametrize(
     "headers", [JSON, {}, {"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"}]
 )
-def test_those_of_a_body_are_queued_whatever_the_client_calls_it(account, post, headers):
+def test_the_collections_in_the_body_are_queued_for_any_content_type(account, post, headers):
     reply = post(ALL, body(STYLE, {"kind": "actor", "id": "größe 🎨"}), headers)
     assert (reply.status, reply.json["collections"]) == (202, 2)
     assert account.jobs() == [Sweep(kind="style", id="16"), Sweep(kind="actor", id="größe 🎨")]
 
 
-def test_one_that_is_named_twice_is_queued_once(account, post):
+def test_a_collection_named_twice_is_queued_once(account, post):
     assert post(ALL, body(STYLE, {"kind": "actor", "id": "16"}, STYLE)).json["collections"] == 2
     assert account.jobs() == [Sweep(kind="style", id="16"), Sweep(kind="actor", id="16")]
 
 
-def test_a_thousand_are_queued_together(post, monkeypatch):
+def test_a_thousand_collections_are_queued_together(post, monkeypatch):
     # Past moto, which needs seconds for so many.
     queued = []
     monkeypatch.setattr("s3_manifest.aws.runtime.enqueue", queued.extend)
@@ -135,12 +135,12 @@ def test_a_thousand_are_queued_together(post, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("headers", [JSON, {"content-type": "application/octet-stream"}])
-def test_a_bad_body_is_400_and_what_is_wrong_in_it_named_and_nothing_is_queued(account, post, bad, parameter, headers):
+def test_a_bad_body_is_400_with_the_invalid_parameter_and_queues_nothing(account, post, bad, parameter, headers):
     assert is_problem(post(ALL, bad, headers), 400, parameter=parameter)
     assert account.jobs() == []
 
 
-def test_bytes_that_are_no_text_are_400(account, post, monkeypatch):
+def test_a_body_that_is_not_utf8_is_400(account, post, monkeypatch):
     monkeypatch.setattr("handlers.lambda_events.base64.b64encode", lambda _: b"/////w==")
     assert is_problem(post(ALL, "\xff"), 400, parameter="body")
     assert account.jobs() == []
@@ -151,7 +151,7 @@ def test_a_bad_parameter_is_400_and_named(account, post):
     assert account.jobs() == []
 
 
-def test_another_path_is_404(account, post):
+def test_an_unknown_path_is_404(account, post):
     assert is_problem(post("/api/manifests/style/16"), 404)
     assert account.jobs() == []
 
@@ -165,7 +165,7 @@ def test_a_rescan_that_cannot_be_queued_is_503_with_the_reason_in_the_log(accoun
     assert account.sweep_queue_url in line["reason"]
 
 
-def test_the_sample_request_asks_for_the_sample_message(account):
+def test_the_sample_request_queues_the_sample_message(account):
     samples = Path(__file__).parents[3] / "events"
     request = json.loads((samples / "http-post-rescan.json").read_text())
     assert Reply(rescan_handler.handler(request, Context(function_name="rescan"))).status == 202

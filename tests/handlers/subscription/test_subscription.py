@@ -274,7 +274,7 @@ def test_delete_succeeds_with_invalid_collections(account, cloudformation, colle
     ],
 )
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_failed_request_is_answered_with_its_reason(account, cloudformation, request_type, properties, reason):
+def test_a_failed_request_reports_its_reason(account, cloudformation, request_type, properties, reason):
     answer = cloudformation.request(request_type, BUCKET if request_type == "Update" else None, **properties)
     assert answer["Status"] == "FAILED"
     assert reason in answer["Reason"]
@@ -283,7 +283,7 @@ def test_a_failed_request_is_answered_with_its_reason(account, cloudformation, r
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_denial_by_s3_is_answered_with_what_to_allow(account, cloudformation, request_type, method):
+def test_a_denial_by_s3_reports_the_permissions_to_allow(account, cloudformation, request_type, method):
     account.refuse(method, "", 403)
     answer = cloudformation.request(request_type, BUCKET if request_type != "Create" else None)
     assert answer["Status"] == "FAILED"
@@ -334,7 +334,7 @@ def test_the_delete_after_a_create_without_a_property_succeeds(account, cloudfor
     assert cloudformation.request("Delete", failed["PhysicalResourceId"], **{missing: None})["Status"] == "SUCCESS"
 
 
-def test_a_delete_that_may_not_remove_this_stacks_part_fails_with_the_permission(account, cloudformation):
+def test_a_delete_without_the_permission_to_write_fails_and_names_the_permission(account, cloudformation):
     cloudformation.request("Create")
     deny(account, ("PUT",), until=99)
     answer = cloudformation.request("Delete", BUCKET)
@@ -406,7 +406,7 @@ def test_a_delete_right_after_the_last_write_of_a_create_leaves_nothing_subscrib
     assert configuration(account) == {}
 
 
-def test_an_update_that_is_overtaken_by_the_update_back_does_not_win(account, cloudformation, overtaken):
+def test_an_update_overtaken_by_its_rollback_does_not_win(account, cloudformation, overtaken):
     cloudformation.request("Create")
     before = configuration(account)
     new = {"Collections": "cat=cats/{cat_id}/"}
@@ -417,9 +417,7 @@ def test_an_update_that_is_overtaken_by_the_update_back_does_not_win(account, cl
     assert configuration(account) == before
 
 
-def test_an_update_to_another_bucket_that_is_overtaken_by_the_update_back_leaves_that_one_as_it_was(
-    account, cloudformation, overtaken
-):
+def test_a_bucket_change_overtaken_by_its_rollback_leaves_both_buckets_unchanged(account, cloudformation, overtaken):
     account.make_bucket("second")
     cloudformation.request("Create")
     before = configuration(account)
@@ -429,7 +427,7 @@ def test_an_update_to_another_bucket_that_is_overtaken_by_the_update_back_leaves
     assert (configuration(account), configuration(account, "second")) == (before, {})
 
 
-def test_the_update_back_from_another_bucket_that_was_never_answered_unsubscribes_that_one(account, cloudformation):
+def test_the_rollback_of_an_unanswered_bucket_change_unsubscribes_the_new_bucket(account, cloudformation):
     account.make_bucket("second")
     cloudformation.request("Create")
     cloudformation.request("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
@@ -440,13 +438,13 @@ def test_the_update_back_from_another_bucket_that_was_never_answered_unsubscribe
     assert configuration(account, "second") == {}
 
 
-def test_requests_succeed_although_they_cannot_be_ordered(account, cloudformation):
+def test_a_delete_succeeds_even_if_requests_cannot_be_ordered(account, cloudformation):
     account.sqs.delete_queue(QueueUrl=account.queue_url)
     assert cloudformation.request("Delete", BUCKET)["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_subscription_is_followed_by_a_sweep_of_all(account, cloudformation, request_type):
+def test_create_and_update_queue_a_sweep_of_all(account, cloudformation, request_type):
     cloudformation.request(request_type, BUCKET if request_type == "Update" else None)
     assert [decode_job(body) for body in account.queued()] == [SweepAll()]
 
@@ -478,7 +476,7 @@ def test_a_lost_response_is_sent_again(account, cloudformation, monkeypatch):
     assert failures == []
 
 
-def test_a_write_that_another_party_overwrites_is_made_again(account, cloudformation):
+def test_a_write_overwritten_by_another_party_is_repeated(account, cloudformation):
     undone = []
 
     def undo(request):

@@ -136,7 +136,7 @@ def test_the_switch_is_one_write_so_that_the_bucket_always_reports_its_changes(a
     assert (b"EventBridgeConfiguration" in back.body, b"QueueConfiguration" in back.body) == (False, True)
 
 
-def test_a_stack_that_moves_to_another_bucket_removes_the_first_ones_rule_and_setting(account, cloudformation):
+def test_a_move_to_another_bucket_removes_the_old_buckets_rule_and_setting(account, cloudformation):
     account.make_bucket("second")
     cloudformation.request("Create", **BRIDGE)
     assert cloudformation.request("Update", BUCKET, old=BRIDGE, **BRIDGE, Bucket="second")["Status"] == "SUCCESS"

@@ -165,7 +165,7 @@ def test_a_title_that_drifted_is_corrected(known, sweep, sweep_on, pass_seconds)
     assert (known.manifest(PREFIX)["style_title"], known.manifest(PREFIX)["sidecars"]) == (None, [])
 
 
-def test_a_sweep_of_all_asks_for_each_collection_that_has_objects_or_a_manifest(
+def test_a_sweep_of_all_queues_every_collection_with_objects_or_a_manifest(
     known, sweep, reconcile, sweep_on, pass_seconds
 ):
     for prefix in ("styles/17/", "styles/größe +/", "system_actors/training_data/0007/"):
@@ -195,7 +195,7 @@ def test_a_sweep_of_all_asks_for_each_collection_that_has_objects_or_a_manifest(
         assert etags(known, prefix) == known.truth(prefix)
 
 
-def test_a_sweep_of_all_that_runs_out_of_time_goes_on_where_it_stopped(account, sweep):
+def test_a_sweep_of_all_that_runs_out_of_time_continues_where_it_stopped(account, sweep):
     for number in range(230):
         account.put_at_once(f"styles/{number:03}/a.png")
 
@@ -216,9 +216,7 @@ def test_a_sweep_of_all_that_runs_out_of_time_goes_on_where_it_stopped(account, 
     assert rounds > 2
 
 
-def test_a_large_paged_collection_is_swept_from_message_to_message(
-    account, reconcile, sweep, ask, sweep_on, small_pages
-):
+def test_a_large_paged_collection_is_swept_over_several_messages(account, reconcile, sweep, ask, sweep_on, small_pages):
     for number in range(60):
         account.put_at_once(f"{PREFIX}{number:03}.png")
     reconcile({"1": s3_event(f"{PREFIX}000.png")})
@@ -240,7 +238,7 @@ def test_a_large_paged_collection_is_swept_from_message_to_message(
     assert account.manifest(PREFIX)["last_verified_at"]
 
 
-def test_no_message_that_goes_on_is_too_large_for_the_queue(account, reconcile, sweep, sweep_on, ask):
+def test_a_continuation_message_is_never_too_large_for_the_queue(account, reconcile, sweep, sweep_on, ask):
     """Many long keys that all differ, each character of them six bytes in the message."""
     account.put(f"{PREFIX}first.png")
     reconcile({"1": s3_event(f"{PREFIX}first.png")})
@@ -254,7 +252,7 @@ def test_no_message_that_goes_on_is_too_large_for_the_queue(account, reconcile, 
 
 
 @pytest.mark.parametrize("spoil", [b"", b"{}", b'{"schema": 2}', b"[" * 1000])
-def test_a_broken_head_is_left_alone_until_a_rebuild_is_asked_for(known, sweep, sweep_on, log, spoil):
+def test_a_broken_head_stays_unchanged_until_a_rebuild(known, sweep, sweep_on, log, spoil):
     known.put(HEAD, spoil)
     assert sweep({"m": STYLE}) == ["m"]
     assert known.read(HEAD) == spoil
@@ -272,7 +270,7 @@ def test_a_broken_head_is_left_alone_until_a_rebuild_is_asked_for(known, sweep, 
     assert lines(log, "drift") == []
 
 
-def test_a_rebuild_of_a_manifest_that_can_be_read_is_a_sweep(known, sweep, sweep_on):
+def test_a_rebuild_of_a_readable_manifest_is_a_sweep(known, sweep, sweep_on):
     before = known.manifest(PREFIX)
     assert sweep({"m": Sweep(kind="style", id="16", rebuild=True)}) == []
     sweep_on()
@@ -286,7 +284,7 @@ def test_a_rebuild_of_a_manifest_that_can_be_read_is_a_sweep(known, sweep, sweep
     assert known.below(f"_manifests/{PREFIX}set-aside/") == []
 
 
-def test_a_rebuild_of_a_large_collection_is_filled_in_and_a_repeat_does_no_harm(known, sweep, sweep_on, pass_seconds):
+def test_a_rebuild_of_a_large_collection_completes_and_a_repeat_is_harmless(known, sweep, sweep_on, pass_seconds):
     for number in range(1100):
         known.put_at_once(f"{PREFIX}more{number:05}.png")
     known.put(HEAD, b"broken")
@@ -354,19 +352,21 @@ def test_a_malformed_job_fails_alone_with_the_reason_in_the_log(known, sweep, lo
 
 
 @pytest.mark.parametrize("id_", ["", "a/b", "../x", "/", "x" * 1100])
-def test_a_job_of_what_can_be_no_collection_is_done_with(account, sweep, id_):
+def test_a_job_for_an_impossible_collection_is_dropped(account, sweep, id_):
     assert sweep({"m": Sweep(kind="style", id=id_), "n": Sweep(kind="voice", id=id_)}) == []
     assert account.below("_manifests/") == []
 
 
-def test_a_job_of_a_collection_without_objects_and_without_a_manifest_makes_none(account, sweep):
+def test_a_sweep_of_a_collection_without_objects_creates_no_manifest(account, sweep):
     assert sweep({"m": STYLE}) == []
     account.put(PREFIX, b"")
     assert sweep({"m": STYLE}) == []
     assert account.below("_manifests/") == []
 
 
-def test_what_nobody_foresaw_is_logged_as_a_crash_and_fails_its_message_alone(known, sweep, log, metrics, monkeypatch):
+def test_an_unexpected_exception_is_logged_as_a_crash_and_fails_only_its_message(
+    known, sweep, log, metrics, monkeypatch
+):
     def crash(environment, collection):
         raise RuntimeError("nobody foresaw this")
 
@@ -380,7 +380,9 @@ def test_what_nobody_foresaw_is_logged_as_a_crash_and_fails_its_message_alone(kn
 
 @pytest.mark.parametrize(("method", "key"), [("GET", HEAD), ("GET", ""), ("HEAD", f"{PREFIX}new.png"), ("PUT", HEAD)])
 @pytest.mark.parametrize("status", [403, 500])
-def test_what_s3_refuses_fails_the_message_until_it_does_not(known, sweep, log, pass_seconds, method, key, status):
+def test_a_sweep_fails_while_s3_refuses_a_request_and_succeeds_afterwards(
+    known, sweep, log, pass_seconds, method, key, status
+):
     drift_something(known)
     assert sweep({"m": STYLE}) == []
     pass_seconds(61)
@@ -398,7 +400,7 @@ def test_what_s3_refuses_fails_the_message_until_it_does_not(known, sweep, log, 
     assert known.manifest(PREFIX)["last_verified_at"]
 
 
-def test_drift_is_reported_even_if_the_sweep_cannot_end(known, sweep, log, metrics, pass_seconds):
+def test_drift_is_reported_even_if_the_sweep_fails(known, sweep, log, metrics, pass_seconds):
     keys = drift_something(known)
     known.put(f"{PREFIX}secret.png")
     assert sweep({"m": STYLE}) == []
@@ -417,14 +419,14 @@ def test_drift_is_reported_even_if_the_sweep_cannot_end(known, sweep, log, metri
     assert (sum(counted["Drift"]), sum(counted.get("Sweeps", [0]))) == (3, 0)
 
 
-def test_when_the_queue_does_not_take_the_rest_the_message_fails(known, sweep, log):
+def test_a_message_fails_if_its_continuation_cannot_be_queued(known, sweep, log):
     drift_something(known)
     known.sqs.delete_queue(QueueUrl=known.sweep_queue_url)
     assert sweep({"m": STYLE, "all": SweepAll()}) == ["m", "all"]
     assert all("not queued" in line["reason"] for line in lines(log, "failed"))
 
 
-def test_a_sweep_ends_where_the_manifest_was_recreated_meanwhile(known, sweep, log):
+def test_a_sweep_ends_if_the_manifest_was_recreated(known, sweep, log):
     progress = Progress(created_at="2001-01-01T00:00:00.000Z", started_at="2001-01-01T00:00:00.000Z")
     before = known.read(HEAD)
     assert sweep({"m": Sweep(kind="style", id="16", progress=progress)}) == []
@@ -438,7 +440,7 @@ def age(account, key, days):
     ) - timedelta(days=days)
 
 
-def test_garbage_and_what_is_past_keeping_is_collected_and_nothing_else(
+def test_a_sweep_deletes_garbage_and_expired_records_and_nothing_else(
     known, sweep, reconcile, get, log, monkeypatch, small_pages
 ):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 4)
@@ -470,7 +472,7 @@ def test_garbage_and_what_is_past_keeping_is_collected_and_nothing_else(
     assert {request.method for request in known.requests} <= {"GET", "HEAD", "PUT", "POST"}
 
 
-def test_only_below_the_manifest_root_anything_is_written_or_deleted(known, sweep, sweep_on, pass_seconds):
+def test_a_sweep_writes_and_deletes_only_below_the_manifest_root(known, sweep, sweep_on, pass_seconds):
     drift_something(known)
     before = known.truth(PREFIX)
     sweep({"m": STYLE})
@@ -481,7 +483,7 @@ def test_only_below_the_manifest_root_anything_is_written_or_deleted(known, swee
     assert known.sent("DELETE") == []
 
 
-def test_a_message_without_attributes_counts_as_repeated(known):
+def test_a_message_without_attributes_is_swept(known):
     event = sqs_event({"m": encode_job(STYLE)})
     del event["Records"][0]["attributes"]
     assert failed_ids(sweep_handler.handler(event, Context(300.0, function_name="sweep"))) == []
