@@ -10,18 +10,18 @@ from s3_manifest.reconcile import lease
 
 @pytest.fixture
 def small_pages(monkeypatch: Any) -> None:
-    """Bounds by which a few files are many."""
+    """Lowers the bounds of pages, so that a few files suffice for a paged manifest."""
     for name, bound in SMALL_PAGES.items():
         monkeypatch.setattr(layout, name, bound)
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: Any) -> None:
-    """Nobody else is at work on a collection, although the clock of a test stands still."""
+    """No collection counts as busy, although the clock of a test stands still."""
     monkeypatch.setattr(lease, "_BUSY", timedelta(0))
 
 
 @pytest.fixture
 def busy(quiet: None, monkeypatch: Any) -> None:
-    """What was written a moment ago may have several workers."""
+    """A head that was just written counts as busy, as in production."""
     monkeypatch.setattr(lease, "_BUSY", timedelta(seconds=0.5))

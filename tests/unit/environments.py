@@ -23,9 +23,9 @@ from s3_manifest.storage.store import Folders, HeadResult, Listing, ReadFailed
 
 @dataclass
 class RecordingStore(MemoryStore):
-    """A bucket in memory that notes what is asked of it, and does not tell about ``unreadable`` keys.
+    """A bucket in memory that records its requests and fails to read ``unreadable`` keys.
 
-    ``before_put`` runs just before a write of the head: it stands for what others do meanwhile.
+    ``before_put`` runs just before each write of the head, in place of concurrent workers.
     """
 
     page_size: int = 1000
@@ -58,7 +58,7 @@ class RecordingStore(MemoryStore):
 
     def add(self, key: str, body: bytes) -> None:
         self.requests.append(f"ADD {key}")
-        # What was damaged may be written again, as it was.
+        # A damaged object may be written again with its original content.
         if self.added.setdefault(key, body) != body:
             raise AssertionError(f"{key} was written before")
         super().add(key, body)
@@ -137,7 +137,7 @@ class Harness:
     def commit(
         self, keys: Iterable[str], cause: str = PUT, collection: Collection = STYLE, **more: Any
     ) -> CommitResult:
-        """A commit of these keys, each looked at for the same cause."""
+        """A commit of these keys, each observed for the same cause."""
         return commit(self.environment, collection, dict.fromkeys(keys, cause), **more)
 
     def upload(self, *filenames: str, body: bytes = b"xyz", **facts: Any) -> list[str]:
@@ -148,7 +148,7 @@ class Harness:
         return heads.decode(collection, self.store.objects[collection.head_key][1])
 
     def snapshot(self, collection: Collection = STYLE) -> Snapshot:
-        """The manifest as it is in the bucket, with the bucket."""
+        """A snapshot of the manifest in the bucket."""
         return Snapshot.load(self.store, serial_map, collection)
 
     def entries(self, collection: Collection = STYLE) -> list[Entry]:
@@ -166,6 +166,6 @@ def serial_map(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 
 
 def seconds(*amounts: float) -> Callable[[], float]:
-    """What remains at each time of asking; the last one for ever."""
+    """The time left at each call; the last amount repeats."""
     left = list(amounts)
     return lambda: left.pop(0) if len(left) > 1 else left[0]

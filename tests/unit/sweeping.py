@@ -20,7 +20,7 @@ def names(*numbers: int) -> list[str]:
 
 
 def complete_harness(count: int, **more: Any) -> Harness:
-    """A hand with a complete manifest of so many files."""
+    """A harness with a complete manifest of ``count`` files."""
     harness = Harness(**more)
     harness.commit(harness.upload(*names(*range(count))))
     clear_records(harness)
@@ -28,7 +28,7 @@ def complete_harness(count: int, **more: Any) -> Harness:
 
 
 def clear_records(harness: Harness) -> None:
-    """Forgets what was asked so far."""
+    """Clears the recorded requests, jobs, announcements and heads."""
     for noted in (
         harness.queued_jobs,
         harness.queue_delays,
@@ -47,7 +47,7 @@ def run_sweep(
     *,
     repeated: bool = False,
 ) -> list[SweepResult]:
-    """What came of each message, the queue having been emptied; ``left`` makes each message's time."""
+    """Runs a job and all jobs that follow from it; ``left`` gives the time of each message."""
     queue, done = [encode_job(job)], list[SweepResult]()
     while queue:
         if left:
@@ -65,7 +65,7 @@ def drift(done: list[SweepResult]) -> tuple[int, int, int]:
 
 
 def files_in_bucket(harness: Harness) -> list[tuple[str, str, str]]:
-    """What is in the bucket: names, ETags and storage classes of the collection's own files."""
+    """The names, ETags and storage classes of the collection's own files in the bucket."""
     keys = [key for key in sorted(harness.store.objects) if harness.collections.collection_of(key) == STYLE]
     objects = [(key.removeprefix(PREFIX), harness.store.objects[key][0]) for key in keys]
     return [

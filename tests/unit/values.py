@@ -1,4 +1,4 @@
-"""Objects, entries and heads of one collection, with defaults for the facts that a test does not care about."""
+"""Objects, entries and heads of one collection, with defaults for the facts that do not matter to a test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,8 +35,8 @@ OTHER_MD5 = "fedcba9876543210fedcba9876543210"
 
 
 def present(filename: str = "a.jpg", **facts: Any) -> Present:
-    given = {"size": 3, "etag": SOME_MD5, "last_modified": MORNING, "content_type": "image/jpeg"} | facts
-    return Present(PREFIX + filename, **given)
+    fields = {"size": 3, "etag": SOME_MD5, "last_modified": MORNING, "content_type": "image/jpeg"} | facts
+    return Present(PREFIX + filename, **fields)
 
 
 def present_with_metadata(**metadata: str) -> Present:
@@ -70,7 +70,7 @@ def head_after(
     complete: bool = False,
     **facts: Any,
 ) -> Head:
-    """The manifest after a commit of these observations, made because of a ``Put``."""
+    """The manifest after a commit of these observations, caused by a ``Put``."""
     slots = layout.head_slots(head)
     delta = delta_of(head, *observations, collection=collection)
     entries_layout = layout.build_layout(
@@ -86,7 +86,7 @@ def delta_of(
     causes: Mapping[str, str] | None = None,
     collection: Collection = STYLE,
 ) -> Delta:
-    """The delta of these observations, made because of a ``Put`` unless ``causes`` says otherwise."""
+    """The delta of these observations, caused by a ``Put`` unless ``causes`` are passed."""
     known = {entry.filename: entry for entry in (*head.files, *head.captions, *head.hidden)} if head else {}
     sidecars = sidecar_observations(collection, observations)
     revision = update_sidecars(NO_SIDECARS, head.sidecars if head else (), sidecars, None, "copies/")

@@ -8,7 +8,7 @@ from s3_manifest.manifest.changes import FileChange
 
 
 def file_changes(added=(), modified=(), removed=()):
-    """Those of one revision that added, modified and removed these keys."""
+    """The changes of a revision that added, modified and removed these keys."""
 
     def file_change(key, *, before, after):
         file = entry().model_copy(update={"s3_key": key})
@@ -62,7 +62,7 @@ def test_the_entry_is_addressed_to_the_bus(bus):
 
 
 def keys_of(size, letter):
-    """Keys whose part of the detail, with the quotes and commas around them, is of so many bytes in UTF-8."""
+    """Equal keys that take at most ``size`` bytes of UTF-8 in the detail, quotes and commas included."""
     key = letter * 100
     size_in_detail = len(json.dumps(key, ensure_ascii=False).encode()) + 1
     return [key] * (size // size_in_detail)

@@ -53,7 +53,9 @@ def sweeps(count):
 
 def test_an_event_is_sent_unchanged():
     put = []
-    client = SimpleNamespace(put_events=lambda **given: put.append(given) or {"FailedEntryCount": 0, "Entries": [{}]})
+    client = SimpleNamespace(
+        put_events=lambda **request: put.append(request) or {"FailedEntryCount": 0, "Entries": [{}]}
+    )
     messaging.put_event(client, EVENT)
     assert put == [{"Entries": [EVENT]}]
 

@@ -43,7 +43,7 @@ def headings(text: str) -> list[str]:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading of the second level, up to the next one."""
+    """The text below a heading of the second level, up to the next such heading."""
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 

@@ -29,7 +29,7 @@ PROMPTS, COLLECTION = f"{PREFIX}prompt_metadata.json", f"{PREFIX}collection.json
 
 @dataclass
 class Sidecars(MemoryStore):
-    """A bucket in which something happens before or after a write, as often as a test says."""
+    """A bucket that calls functions before and after its writes, each once."""
 
     before_put: list[Any] = field(default_factory=list)
     after_put: list[Any] = field(default_factory=list)
@@ -169,7 +169,7 @@ def test_a_title_is_set_and_removed(store, before, title, after):
     [
         ({"a.png": {"good": False}, "b.png": "x"}, {"a.png": {"good": False}}, {"b.png": "x"}, True),
         ({"a.png": "x"}, {"a.png": {"prompt": "x"}}, {}, True),
-        # Somebody has said something else meanwhile, of a new file of that name.
+        # Another edit has described a new file of this name in the meantime.
         ({"a.png": {"good": True}}, {"a.png": {"good": False}}, {"a.png": {"good": True}}, False),
         ({"b.png": "x"}, {"a.png": {"good": False}}, {"b.png": "x"}, False),
         ({"b.png": "x"}, {}, {"b.png": "x"}, False),
@@ -291,7 +291,7 @@ def test_50_000_files_fit_into_a_sidecar(store):
 
 
 @pytest.mark.parametrize(
-    ("declared", "generation_request", "above", "made"),
+    ("declared", "generation_request", "above", "declaration"),
     [
         ([], GenerationRequest(), 0, GenerationDeclaration(generation_id=1, generated_at=NOON)),
         ([], GenerationRequest(), 6, GenerationDeclaration(generation_id=7, generated_at=NOON)),
@@ -328,7 +328,9 @@ def test_50_000_files_fit_into_a_sidecar(store):
     ],
     ids=str,
 )
-def test_a_declaration_replaces_given_fields_of_the_same_generation(store, declared, generation_request, above, made):
+def test_a_declaration_replaces_given_fields_of_the_same_generation(
+    store, declared, generation_request, above, declaration
+):
     store.upload(COLLECTION, json.dumps({"title": "t", "generations": declared}).encode())
     assert (
         declare_generation(
@@ -337,16 +339,16 @@ def test_a_declaration_replaces_given_fields_of_the_same_generation(store, decla
             NOON,
             above,
         )[1]
-        == made
+        == declaration
     )
     after = store.fields(COLLECTION)
     assert after["title"] == "t"
     assert [
         generation
         for generation in after["generations"]
-        if generation in declared or generation == made.model_dump(mode="json")
+        if generation in declared or generation == declaration.model_dump(mode="json")
     ] == after["generations"]
-    assert made.model_dump(mode="json") in after["generations"]
+    assert declaration.model_dump(mode="json") in after["generations"]
 
 
 def test_other_fields_of_a_generation_stay(store):
@@ -408,13 +410,13 @@ def test_a_declaration_that_loses_a_conflict_gets_the_next_id(store):
 
 def test_a_generation_whose_response_was_lost_is_not_declared_twice(store):
     store.after_put = [lost(COLLECTION)]
-    edited, made = declare_generation(
+    edited, declaration = declare_generation(
         editor(store),
         GenerationRequest(),
         NOON,
         0,
     )
-    assert (made.generation_id, store.puts) == (1, 1)
+    assert (declaration.generation_id, store.puts) == (1, 1)
     assert edited.edit == store.edit(COLLECTION)
     assert len(store.fields(COLLECTION)["generations"]) == 1
 
@@ -431,13 +433,13 @@ def test_an_edit_whose_response_was_lost_takes_effect(store, written):
 
 
 def test_concurrent_edits_are_merged(store):
-    def others():
+    def other_edits():
         update_descriptions(
             editor(store),
             {"a.png": {"prompt": "theirs"}, "b.png": {"good": False}},
         )
 
-    store.before_put = [others]
+    store.before_put = [other_edits]
     edited = update_descriptions(
         editor(store),
         {"a.png": {"good": False}},
@@ -482,22 +484,22 @@ def test_a_failed_read_or_refused_write_is_not_retried(store, error):
 
 
 class Interleaved(MemoryStore):
-    """A bucket in which, before any request, somebody else's edit may be made from the beginning to its end."""
+    """A bucket in which another edit may run completely before any request."""
 
-    def __init__(self, chance, others):
+    def __init__(self, chance, other_edits):
         super().__init__()
-        self.chance, self.others = chance, others
+        self.chance, self.other_edits = chance, other_edits
 
-    def _somebody_else(self):
-        if self.others and self.chance.random() < 0.5:
-            self.others.pop()()
+    def _other_edit(self):
+        if self.other_edits and self.chance.random() < 0.5:
+            self.other_edits.pop()()
 
     def get(self, key):
-        self._somebody_else()
+        self._other_edit()
         return super().get(key)
 
     def put(self, key, body, *, replaces, metadata):
-        self._somebody_else()
+        self._other_edit()
         etag = super().put(key, body, replaces=replaces, metadata=metadata)
         if self.chance.random() < 0.2:
             raise OutcomeUnknown(key, "the answer was lost")
@@ -506,8 +508,8 @@ class Interleaved(MemoryStore):
 
 @pytest.mark.parametrize("seed", range(50))
 def test_edits_interleaved_at_any_request_are_never_lost(seed):
-    chance, acknowledged, others = random.Random(seed), [], []
-    store = Interleaved(chance, others)
+    chance, acknowledged, other_edits = random.Random(seed), [], []
+    store = Interleaved(chance, other_edits)
 
     def edit(number):
         descriptions = {f"{chance.randrange(3)}.png": {"prompt": str(number), f"own {number}": number}}
@@ -521,9 +523,9 @@ def test_edits_interleaved_at_any_request_are_never_lost(seed):
             )
         )
 
-    others += [lambda number=number: edit(number) for number in range(20)]
-    while others:
-        others.pop()()
+    other_edits += [lambda number=number: edit(number) for number in range(20)]
+    while other_edits:
+        other_edits.pop()()
     expected = {}
     for _, descriptions in sorted(acknowledged, key=lambda generation: generation[0]):
         for filename, fields in descriptions.items():

@@ -39,7 +39,7 @@ def delete(harness, filename="a.png", etags=ANY):
     return editor(harness).delete_file(filename, etags)
 
 
-def say(harness, **descriptions):
+def describe(harness, **descriptions):
     harness.store.upload(PROMPTS, json.dumps(descriptions).encode())
 
 
@@ -47,23 +47,23 @@ def descriptions(harness):
     return json.loads(harness.store.objects[PROMPTS][1])
 
 
-def below(harness):
+def filenames_in_bucket(harness):
     return sorted(key.removeprefix(PREFIX) for key in harness.store.objects if key.startswith(PREFIX))
 
 
 def test_a_file_is_deleted_with_its_description_and_nothing_else(harness):
     harness.upload("a.png", "a.txt", "b.png")
-    say(harness, **{"a.png": {"good": False}, "b.png": "x"})
+    describe(harness, **{"a.png": {"good": False}, "b.png": "x"})
     etag = harness.store.head(f"{PREFIX}a.png").etag
     assert delete(harness) == (True, ChangeToken(s3_key=f"{PREFIX}a.png", deleted_etag=etag))
-    assert below(harness) == ["a.txt", "b.png", "prompt_metadata.json"]
+    assert filenames_in_bucket(harness) == ["a.txt", "b.png", "prompt_metadata.json"]
     assert descriptions(harness) == {"b.png": "x"}
 
 
 def test_a_file_without_a_description_is_deleted(harness):
     harness.upload("a.png")
     delete(harness)
-    assert below(harness) == []
+    assert filenames_in_bucket(harness) == []
 
 
 @pytest.mark.parametrize("filename", ["b.png", "", "folder/", "deep/a.png", "x" * 1100, "a\0", "collection.json"])
@@ -72,7 +72,7 @@ def test_a_missing_file_is_not_deleted(harness, filename):
     harness.store.upload(f"{PREFIX}folder/", b"")
     with pytest.raises(NoSuchFile):
         delete(harness, filename)
-    assert below(harness) == ["a.png", "collection.json", "folder/"]
+    assert filenames_in_bucket(harness) == ["a.png", "collection.json", "folder/"]
 
 
 def test_a_file_of_a_nested_collection_is_not_deleted():
@@ -83,22 +83,22 @@ def test_a_file_of_a_nested_collection_is_not_deleted():
     with pytest.raises(NoSuchFile):
         editor(harness, collection=style).delete_file("drafts/1/a.png", ANY)
     editor(harness, collection=style).delete_file("drafts/a.png", ANY)
-    assert below(harness) == ["drafts/1/a.png"]
+    assert filenames_in_bucket(harness) == ["drafts/1/a.png"]
 
 
 def test_a_file_is_only_deleted_if_its_etag_matches(harness):
     harness.upload("a.png", body=b"newer")
-    say(harness, **{"a.png": "x"})
+    describe(harness, **{"a.png": "x"})
     with pytest.raises(EtagMismatch, match="another object"):
         delete(harness, etags=frozenset({"0" * 32}))
-    assert below(harness) == ["a.png", "prompt_metadata.json"]
+    assert filenames_in_bucket(harness) == ["a.png", "prompt_metadata.json"]
     etag = harness.store.head(f"{PREFIX}a.png").etag
     assert delete(harness, etags=frozenset({"0" * 32, etag}))[0]
 
 
 def test_an_upload_during_the_deletion_stays_with_its_description(harness, monkeypatch):
     harness.upload("a.png", body=b"seen")
-    say(harness, **{"a.png": "x"})
+    describe(harness, **{"a.png": "x"})
     delete_if_match = harness.store.delete_if_match
 
     def delete_later(key, etag):
@@ -114,12 +114,12 @@ def test_an_upload_during_the_deletion_stays_with_its_description(harness, monke
 
 def test_a_description_written_during_the_deletion_stays(harness, monkeypatch):
     harness.upload("a.png")
-    say(harness, **{"a.png": "old"})
+    describe(harness, **{"a.png": "old"})
     delete_if_match = harness.store.delete_if_match
 
     def delete_and_lose_the_race(key, etag):
         deleted = delete_if_match(key, etag)
-        say(harness, **{"a.png": "new"})
+        describe(harness, **{"a.png": "new"})
         return deleted
 
     monkeypatch.setattr(harness.store, "delete_if_match", delete_and_lose_the_race)
@@ -129,7 +129,7 @@ def test_a_description_written_during_the_deletion_stays(harness, monkeypatch):
 
 def test_a_repeat_finishes_a_deletion_that_crashed(harness, monkeypatch):
     harness.upload("a.png")
-    say(harness, **{"a.png": "x", "b.png": "y"})
+    describe(harness, **{"a.png": "x", "b.png": "y"})
     with monkeypatch.context() as patch:
         patch.setattr("s3_manifest.edits.prompt_metadata.remove_descriptions", crash)
         with pytest.raises(OutcomeUnknown):
@@ -150,7 +150,7 @@ def test_with_a_broken_sidecar_nothing_is_deleted(harness):
     harness.store.upload(PROMPTS, b"{")
     with pytest.raises(UnreadableSidecar):
         delete(harness)
-    assert below(harness) == ["a.png", "prompt_metadata.json"]
+    assert filenames_in_bucket(harness) == ["a.png", "prompt_metadata.json"]
 
 
 def update_files(harness, **updates):
@@ -208,11 +208,11 @@ def test_delete_all_deletes_sidecars_last_and_stops_when_time_runs_out(harness):
     harness.store.page_size = 2
     harness.upload("a.png", "b.png", "c.png", "collection.json", "d.png", "prompt_metadata.json")
     left = iter([20.0, 20.0, 7.9])
-    found = delete_all(harness, lambda: next(left))
-    assert found == DeletionResult(3, (), complete=False, change_token=None)
-    assert below(harness) == ["collection.json", "d.png", "prompt_metadata.json"]
+    result = delete_all(harness, lambda: next(left))
+    assert result == DeletionResult(3, (), complete=False, change_token=None)
+    assert filenames_in_bucket(harness) == ["collection.json", "d.png", "prompt_metadata.json"]
     assert delete_all(harness).complete
-    assert below(harness) == []
+    assert filenames_in_bucket(harness) == []
 
 
 def test_a_file_uploaded_during_delete_all_stays_with_its_sidecar(harness, monkeypatch):
@@ -224,14 +224,14 @@ def test_a_file_uploaded_during_delete_all_stays_with_its_sidecar(harness, monke
         return delete_if_unchanged(objects)
 
     monkeypatch.setattr(harness.store, "delete_if_unchanged", delete_later)
-    found = delete_all(harness)
-    assert (found.deleted, found.kept, found.complete, found.change_token) == (
+    result = delete_all(harness)
+    assert (result.deleted, result.kept, result.complete, result.change_token) == (
         1,
         (f"{PREFIX}a.png", PROMPTS),
         False,
         None,
     )
-    assert below(harness) == ["a.png", "prompt_metadata.json"]
+    assert filenames_in_bucket(harness) == ["a.png", "prompt_metadata.json"]
 
 
 def test_delete_all_keeps_a_nested_collection():
@@ -239,7 +239,7 @@ def test_delete_all_keeps_a_nested_collection():
     harness = Harness(collections=nested)
     harness.upload("a.png", "drafts/1/a.png", "drafts/b.png")
     assert delete_all(harness, collection=nested.lookup("style", "16")).deleted == 2
-    assert below(harness) == ["drafts/1/a.png"]
+    assert filenames_in_bucket(harness) == ["drafts/1/a.png"]
 
 
 @pytest.mark.parametrize(("key", "expected"), [("a.png", True), ("", False), (None, False)])

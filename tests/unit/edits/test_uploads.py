@@ -120,10 +120,10 @@ def test_an_unknown_field_or_invalid_value_is_refused(field, value):
 
 
 @pytest.mark.parametrize(
-    ("given", "id_"), [(7, 7), ("7", 7), ("007", "007"), ("run a", "run a"), (None, None), ("9" * 19, "9" * 19)]
+    ("requested", "id_"), [(7, 7), ("7", 7), ("007", "007"), ("run a", "run a"), (None, None), ("9" * 19, "9" * 19)]
 )
-def test_a_generation_id_is_normalized_like_user_metadata(given, id_):
-    assert GenerationRequest(generation_id=given).generation_id == id_
+def test_a_generation_id_is_normalized_like_user_metadata(requested, id_):
+    assert GenerationRequest(generation_id=requested).generation_id == id_
 
 
 @pytest.mark.parametrize("id_", [-1, 10**18, "", "x" * 201, 1.5, True])
@@ -132,10 +132,10 @@ def test_an_invalid_generation_id_is_refused(id_):
         GenerationRequest(generation_id=id_)
 
 
-@pytest.mark.parametrize("wish", [{"images": []}, {"images": [{"filename": "a.png", "size": 0, "md5": MD5}] * 251}])
-def test_a_request_is_for_1_to_250_images(wish):
+@pytest.mark.parametrize("body", [{"images": []}, {"images": [{"filename": "a.png", "size": 0, "md5": MD5}] * 251}])
+def test_a_request_is_for_1_to_250_images(body):
     with pytest.raises(ValidationError):
-        UploadRequest.model_validate(wish)
+        UploadRequest.model_validate(body)
 
 
 def test_upload_headers_make_s3_verify_the_content():
@@ -152,7 +152,7 @@ def test_upload_headers_make_s3_verify_the_content():
 
 
 @pytest.mark.parametrize(
-    ("filename", "given", "content_type"),
+    ("filename", "requested", "content_type"),
     [
         ("a.jpeg", None, "image/jpeg"),
         ("a.JPG", None, "image/jpeg"),
@@ -161,9 +161,10 @@ def test_upload_headers_make_s3_verify_the_content():
         ("a.png", "image/x-mine; v=1", "image/x-mine; v=1"),
     ],
 )
-def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, given, content_type):
+def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, requested, content_type):
     assert (
-        image_headers(image(filename, content_type=given), None, overwrite=True).headers["Content-Type"] == content_type
+        image_headers(image(filename, content_type=requested), None, overwrite=True).headers["Content-Type"]
+        == content_type
     )
 
 
@@ -195,8 +196,8 @@ def test_the_manifest_has_the_values_of_the_upload_headers():
     ],
 )
 def test_values_that_do_not_fit_into_user_metadata_are_left_for_a_sidecar(prompt, local_path, left):
-    headers, found = image_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
-    assert found == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
+    headers, left_over = image_headers(image(prompt=prompt, local_path=local_path), None, overwrite=False)
+    assert left_over == {name: {"prompt": prompt, "local_path": local_path}[name] for name in left}
     sizes = [len(name) + len(value) for name, value in headers.items() if name.startswith("x-amz-meta-")]
     assert sum(sizes) <= MAX_METADATA_BYTES
 

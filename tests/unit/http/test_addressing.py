@@ -43,9 +43,9 @@ GATEWAYS = [as_an_http_api, as_it_was_sent, as_one_that_keeps_the_percent_sign]
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_address_names_the_same_collection_behind_every_gateway(name, gateway):
-    made = urlsplit(url(*address("/api/manifests/style/{}/changes", name, {"since": "0"})))
-    query = query_of(made.query)
-    route = route_of(gateway(made.path), query)
+    parts = urlsplit(url(*address("/api/manifests/style/{}/changes", name, {"since": "0"})))
+    query = query_of(parts.query)
+    route = route_of(gateway(parts.path), query)
     assert route == f"/api/manifests/style/{quote(name, safe='')}/changes"
     assert query["since"] == "0"
 
@@ -57,7 +57,7 @@ def test_a_path_yields_the_sent_name_or_is_rejected(name, gateway):
         route = route_of(gateway(f"{FILES}/{quote(name, safe='')}"), {})
     except BadParameter:
         return
-    # S3 is searched for what a gateway cut off: the text does not contain it.
+    # An HTTP API cuts the path off at a question mark; nothing can recover the rest.
     assert unquote(route.removeprefix(f"{FILES}/")) == (name.partition("?")[0] if gateway is as_an_http_api else name)
 
 

@@ -36,8 +36,8 @@ def test_methods_of_the_same_path_are_merged():
 
 def routed(parameter=None, **responses):
     operation = {"responses": responses, "parameters": [parameter] if parameter else []}
-    (found,) = corrected({"paths": {"/a": {"get": operation}}})["paths"]["/a"].values()
-    return found
+    (documented,) = corrected({"paths": {"/a": {"get": operation}}})["paths"]["/a"].values()
+    return documented
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_an_optional_parameter_is_not_documented_as_nullable(schema, tidy):
 
 def test_statuses_of_the_http_api_are_documented_and_422_is_not():
     problem = {"application/problem+json": {}}
-    found = routed(**{"422": {}, "304": {"content": {"x": {}}}, "404": {"content": problem}})["responses"]
-    assert set(found) == {"304", "401", "403", "404", "429"}
-    assert found["304"] == {}
-    assert set(found["404"]["content"]) == {"application/json", "application/problem+json"}
-    assert set(found["401"]["content"]) == set(found["429"]["content"]) == {"application/json"}
-    assert set(found["403"]["content"]) == {"application/json", "application/problem+json"}
+    documented = routed(**{"422": {}, "304": {"content": {"x": {}}}, "404": {"content": problem}})["responses"]
+    assert set(documented) == {"304", "401", "403", "404", "429"}
+    assert documented["304"] == {}
+    assert set(documented["404"]["content"]) == {"application/json", "application/problem+json"}
+    assert set(documented["401"]["content"]) == set(documented["429"]["content"]) == {"application/json"}
+    assert set(documented["403"]["content"]) == {"application/json", "application/problem+json"}

@@ -24,7 +24,7 @@ IMMEDIATE = Source(window=0, batch=10, concurrency=2, timeout=60)
 
 
 @pytest.fixture(autouse=True)
-def _the_same_every_time():
+def _seed_random():
     random.seed(1)
 
 
@@ -147,7 +147,7 @@ def test_a_short_poll_may_return_fewer_messages_than_exist_and_a_long_poll_retur
 
 
 def test_two_workers_keep_up_with_ten_changes_a_second_of_one_collection(monkeypatch):
-    """Without giving way, a worker that lost a commit kept losing for ten seconds."""
+    """Without yielding, a worker that lost a commit kept losing for ten seconds."""
     monkeypatch.setattr(freshness, "MIN_EVENTS", 300)
     cell = freshness.run(10, 1, IMMEDIATE, files=50)
     assert cell.p99 < 1.5

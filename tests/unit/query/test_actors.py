@@ -77,16 +77,16 @@ def bucket(*names, manifests=()):
     return store
 
 
-def resolved(store, asked, collections=COLLECTIONS):
-    return actors.resolve(store, collections, serial_map, asked).id
+def resolved(store, requested, collections=COLLECTIONS):
+    return actors.resolve(store, collections, serial_map, requested).id
 
 
-@pytest.mark.parametrize("asked", [MAN, "0042", "42", "00042"])
+@pytest.mark.parametrize("requested", [MAN, "0042", "42", "00042"])
 @pytest.mark.parametrize(
     ("objects", "manifests"), [([MAN], [MAN]), ([MAN], []), ([], [MAN])], ids=["both", "objects", "manifest"]
 )
-def test_an_actor_with_objects_or_a_manifest_is_found_by_name_or_number(asked, objects, manifests):
-    assert resolved(bucket(*objects, manifests=manifests), asked) == MAN
+def test_an_actor_with_objects_or_a_manifest_is_found_by_name_or_number(requested, objects, manifests):
+    assert resolved(bucket(*objects, manifests=manifests), requested) == MAN
 
 
 @pytest.mark.parametrize("name", ["0042", "42", "000042_x", "42_größe 🎨"])
@@ -94,17 +94,17 @@ def test_an_actor_whose_number_is_padded_to_any_width_is_found(name):
     assert resolved(bucket(name), "42") == name
 
 
-@pytest.mark.parametrize("asked", ["42", "0042", "7"])
-def test_many_actors_cost_no_more_requests(asked):
+@pytest.mark.parametrize("requested", ["42", "0042", "7"])
+def test_many_actors_cost_no_more_requests(requested):
     few, many = bucket(MAN), bucket(MAN)
     for number in range(5000):
         many.upload(f"{ACTORS}{number + 20_000}_somebody/a.png", b"x")
     for store in (few, many):
-        if asked == "7":
+        if requested == "7":
             with pytest.raises(NoSuchActor, match="no actor has the number 7"):
-                resolved(store, asked)
+                resolved(store, requested)
         else:
-            assert resolved(store, asked) == MAN
+            assert resolved(store, requested) == MAN
     assert few.requests == many.requests
     assert len(few.requests) <= 25
 
@@ -139,10 +139,10 @@ def test_leftovers_of_a_deleted_actor_do_not_make_a_number_ambiguous():
     assert resolved(store, "42") == MAN
 
 
-@pytest.mark.parametrize("asked", ["", "a/b", "x" * 1100])
-def test_an_impossible_name_raises_no_such_actor(asked):
+@pytest.mark.parametrize("requested", ["", "a/b", "x" * 1100])
+def test_an_impossible_name_raises_no_such_actor(requested):
     with pytest.raises(NoSuchActor, match="cannot be an actor"):
-        resolved(bucket(), asked)
+        resolved(bucket(), requested)
 
 
 def test_a_deployment_may_have_no_actors():

@@ -143,7 +143,7 @@ def row_of(store):
 
 
 def stored_as(body, metadata=None, **facts):
-    """A head that somebody else wrote over ours."""
+    """A bucket whose head another program has overwritten."""
     store = Counting()
     collection = COLLECTIONS.lookup("style", "16")
     heads.save(store, collection, head_of(file_observation("a.jpg"), collection=collection), None)

@@ -37,7 +37,7 @@ def edited(number, *copies):
 
 
 @pytest.mark.parametrize(
-    ("token", "head", "shown"),
+    ("token", "head", "reflected"),
     [
         (ChangeToken(s3_key=PROMPTS, edit_number=5), None, False),
         (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(), False),
@@ -46,14 +46,14 @@ def edited(number, *copies):
         (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(6)]), True),
         (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(None)]), False),
         (ChangeToken(s3_key=f"{PREFIX}collection.json", edit_number=5), head_of(sidecars=[edited(6)]), False),
-        # It is being applied, stretch after stretch.
+        # The sidecar is only partly applied.
         (
             ChangeToken(s3_key=PROMPTS, edit_number=5),
             head_of(sidecars=[edited(5, SidecarCopy(key="k", up_to="b"))]),
             False,
         ),
         (ChangeToken(s3_key=PROMPTS, edit_number=5), head_of(sidecars=[edited(5, SidecarCopy(key="k"))]), True),
-        # Nothing was said, and nothing was there to say otherwise.
+        # An edit that removed nothing, of a sidecar that does not exist.
         (ChangeToken(s3_key=PROMPTS, edit_number=0), head_of(), True),
         (ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5), None, False),
         (ChangeToken(s3_key=KEY, deleted_etag=SOME_MD5), head_of(entry()), False),
@@ -84,12 +84,12 @@ def edited(number, *copies):
         ),
     ],
 )
-def test_a_token_is_reflected_once_the_manifest_has_the_change(token, head, shown):
-    assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, head, "e"), token) is shown
+def test_a_token_is_reflected_once_the_manifest_has_the_change(token, head, reflected):
+    assert is_reflected(Snapshot(Harness().store, serial_map, STYLE, head, "e"), token) is reflected
 
 
 @pytest.mark.parametrize(
-    ("token", "shown"),
+    ("token", "reflected"),
     [
         (ChangeToken(s3_key=f"{PREFIX}07.png", deleted_etag="0" * 32), True),
         (ChangeToken(s3_key=f"{PREFIX}07.png", uploaded_md5="0" * 32), False),
@@ -97,13 +97,13 @@ def test_a_token_is_reflected_once_the_manifest_has_the_change(token, head, show
         (ChangeToken(s3_key=PREFIX, deleted_until=EVENING), False),
     ],
 )
-def test_a_token_reads_at_most_one_page_of_a_large_collection(small_pages, token, shown):
+def test_a_token_reads_at_most_one_page_of_a_large_collection(small_pages, token, reflected):
     harness = Harness()
     harness.commit(harness.upload(*(f"{number:02d}.png" for number in range(30))))
     harness.store.requests.clear()
     snapshot = harness.snapshot()
     assert snapshot.head.pages
-    assert is_reflected(snapshot, token) is shown
+    assert is_reflected(snapshot, token) is reflected
     assert len(harness.store.requests) <= 2
 
 

@@ -17,7 +17,7 @@ HEAD = STYLE.head_key
 
 
 class Crashed(BaseException):
-    """The process is gone. Not an Exception: nothing may catch it and go on."""
+    """The process has died. Not an Exception, so that no code catches it."""
 
 
 def lose_the_head(harness):
@@ -64,15 +64,15 @@ def expire(harness, _chance):
 
 
 def lose_a_record(harness, chance):
-    found = [key for key in harness.store.objects if key.startswith(f"{STYLE.folder}changes/")][:-1]
-    if found:
-        harness.store.remove(chance.choice(found))
+    records = [key for key in harness.store.objects if key.startswith(f"{STYLE.folder}changes/")][:-1]
+    if records:
+        harness.store.remove(chance.choice(records))
 
 
-HAPPENS = [upload, upload, upload, delete_the_head, delete_the_head_and_lose_the_next, rebuild, lose_a_page, expire]
+EVENTS = [upload, upload, upload, delete_the_head, delete_the_head_and_lose_the_next, rebuild, lose_a_page, expire]
 
 
-def lived(seed):
+def random_history(seed):
     chance = random.Random(seed)
     harness = Harness(history_days=chance.choice((1, 400)))
     if chance.random() < 0.3:
@@ -80,9 +80,9 @@ def lived(seed):
         lose_the_head(harness)
     harness.commit(harness.upload(*(f"{number:02}.jpg" for number in range(chance.choice((1, 12))))))
     for _ in range(chance.randrange(14)):
-        # A second later: a manifest is known by when it was made.
+        # One second later, because a manifest is identified by its creation time.
         harness.now = f"{harness.now[:17]}{(int(harness.now[17:19]) + 1) % 60:02}{harness.now[19:]}"
-        event = chance.choice(HAPPENS)
+        event = chance.choice(EVENTS)
         event(harness, chance)
         if HEAD not in harness.store.objects:
             harness.commit([PREFIX + "00.jpg"])
@@ -93,16 +93,16 @@ def sizes(harness):
     return {entry.filename: entry.etag for entry in harness.entries()}
 
 
-def followed(harness, since, files):
-    """Where following ends, by the directions alone, and in how many refusals."""
-    head, refused = harness.head(), 0
+def follow(harness, since, files):
+    """The files that a follower of the changes ends with, and how often the history had expired."""
+    head, expiries = harness.head(), 0
     history = History(harness.snapshot())
     while True:
         try:
             records = history.changes_since(since, 3)
-        except HistoryExpired as gone:
-            # Read the manifest, or, to be told what is kept, go on with one less than ``oldest``.
-            before, since, refused, files = since, gone.oldest - 1, refused + 1, None
+        except HistoryExpired as expired:
+            # A follower reads the manifest, or continues just before the oldest retained revision.
+            before, since, expiries, files = since, expired.oldest - 1, expiries + 1, None
             records = []
             steps_on = since > before
         else:
@@ -116,27 +116,27 @@ def followed(harness, since, files):
                     files[change.filename] = change.after.etag
             since = record.revision
         if since == head.revision:
-            return files, refused
+            return files, expiries
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_follower_from_any_revision_reaches_the_head_with_at_most_one_expiry(seed):
-    harness = lived(seed)
+    harness = random_history(seed)
     for since in range(harness.head().revision + 1):
-        files, refused = followed(harness, since, {} if since == 0 else None)
-        assert refused <= 1, since
-        if since == 0 and not refused:
+        files, expiries = follow(harness, since, {} if since == 0 else None)
+        assert expiries <= 1, since
+        if since == 0 and not expiries:
             assert files == sizes(harness)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_follower_reaches_the_head_although_records_were_lost(seed):
-    harness, chance = lived(seed), random.Random(seed)
+    harness, chance = random_history(seed), random.Random(seed)
     for _ in range(3):
         lose_a_record(harness, chance)
     for since in range(harness.head().revision + 1):
-        _, refused = followed(harness, since, None)
-        assert refused <= 4
+        _, expiries = follow(harness, since, None)
+        assert expiries <= 4
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -158,11 +158,11 @@ def test_a_new_collection_whose_first_commit_was_lost_is_followed_from_its_begin
         harness.store.put = lost
         harness.commit(keys)
         assert harness.head().revision == 1
-    files, refused = followed(harness, 0, {})
-    assert (files, refused) == (sizes(harness), 0)
+    files, expiries = follow(harness, 0, {})
+    assert (files, expiries) == (sizes(harness), 0)
 
 
 def test_following_a_revision_above_the_head_raises_no_such_revision():
-    harness = lived(0)
+    harness = random_history(0)
     with pytest.raises(NoSuchRevision, match="read it, then follow it from revision"):
         History(harness.snapshot()).changes_since(harness.head().revision + 5, 10)

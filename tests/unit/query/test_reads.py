@@ -26,7 +26,7 @@ MIXED = head_of(
     file_observation("[x].jpg"),
 )
 EVERYTHING = Filter()
-# Lambda answers at most this much: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+# The largest response of Lambda: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LAMBDA_LIMIT = 6_000_000
 
 
@@ -129,9 +129,9 @@ def test_a_manifest_that_changed_between_two_pages_is_an_error():
 
 
 def test_a_cursor_of_a_recreated_manifest_with_the_same_revision_is_rejected():
-    anew = LETTERS.model_copy(update={"created_at": EVENING})
+    recreated = LETTERS.model_copy(update={"created_at": EVENING})
     with pytest.raises(ManifestChanged):
-        page(anew, EVERYTHING, 3, cursor_of(LETTERS))
+        page(recreated, EVERYTHING, 3, cursor_of(LETTERS))
 
 
 def test_a_cursor_stays_valid_after_a_commit_without_changes():
@@ -187,11 +187,11 @@ def test_an_entry_larger_than_a_response_is_returned_alone(monkeypatch):
 
 def test_a_page_of_a_manifest_with_many_generations_fits_into_a_response(monkeypatch):
     monkeypatch.setattr(layout, "MAX_INLINE", 5000)
-    made_one_by_one = (
+    observations = (
         file_observation(f"{n:04}.jpg", metadata={"generation-id": f"run-{n:04}" + "x" * 40, "camera": '"\\' * 200})
         for n in range(5000)
     )
-    answer = page(head_of(*made_one_by_one), EVERYTHING, 10_000, None)
+    answer = page(head_of(*observations), EVERYTHING, 10_000, None)
     assert escaped_size(answer) <= LAMBDA_LIMIT
 
 

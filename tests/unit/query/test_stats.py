@@ -32,20 +32,20 @@ SOME = [
 
 
 def test_totals_are_summed_overall_and_by_kind():
-    found = summarize(SOME, NO_GROWTH, 2)
-    assert (found.total_collections, found.total_files, found.total_size_bytes) == (3, 6, 600)
-    assert [(kind.kind, kind.total_collections, kind.total_files, kind.total_size_bytes) for kind in found.kinds] == [
+    result = summarize(SOME, NO_GROWTH, 2)
+    assert (result.total_collections, result.total_files, result.total_size_bytes) == (3, 6, 600)
+    assert [(kind.kind, kind.total_collections, kind.total_files, kind.total_size_bytes) for kind in result.kinds] == [
         ("actor", 1, 1, 100),
         ("style", 2, 5, 500),
     ]
 
 
 def test_the_largest_and_the_newest_come_first():
-    found = summarize(SOME, NO_GROWTH, 2)
-    assert [collection.id for collection in found.largest] == ["a", "b"]
-    assert [collection.id for collection in found.newest] == ["1", "b"]
-    assert [collection.id for collection in found.collections] == ["1", "a", "b"]
-    assert (found.largest_files, found.newest_files) == (None, None)
+    result = summarize(SOME, NO_GROWTH, 2)
+    assert [collection.id for collection in result.largest] == ["a", "b"]
+    assert [collection.id for collection in result.newest] == ["1", "b"]
+    assert [collection.id for collection in result.collections] == ["1", "a", "b"]
+    assert (result.largest_files, result.newest_files) == (None, None)
 
 
 def test_the_largest_and_newest_files_of_one_collection_are_listed():
@@ -55,9 +55,9 @@ def test_the_largest_and_newest_files_of_one_collection_are_listed():
         entry("between.jpg", size=3, last_modified="2026-01-02T00:00:00.000Z"),
         entry("hidden.jpg", size=99).model_copy(update={"hidden": True}),
     ]
-    found = summarize(SOME[:1], NO_GROWTH, 2, entries=entries)
-    assert [file.filename for file in found.largest_files] == ["old.jpg", "between.jpg"]
-    assert [file.filename for file in found.newest_files] == ["new.jpg", "between.jpg"]
+    result = summarize(SOME[:1], NO_GROWTH, 2, entries=entries)
+    assert [file.filename for file in result.largest_files] == ["old.jpg", "between.jpg"]
+    assert [file.filename for file in result.newest_files] == ["new.jpg", "between.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def at(minute):
 
 
 def history(seed):
-    """A collection's life, and how much it held after each minute of it."""
+    """A harness after random commits, the true size after each minute, and the last minute."""
     harness, chance, truth, minute = Harness(), random.Random(seed), [], 0
     for _ in range(chance.choice([1, 3, 30, 150])):
         gap = chance.choice([1, 1, 2, 50])
@@ -136,8 +136,8 @@ def test_many_revisions_take_few_requests():
         harness.now = at(revision)
         harness.commit(harness.upload("a.jpg", body=b"x" * revision))
     harness.store.requests.clear()
-    found = sizes_at(harness.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
-    assert [size.total_size_bytes for size in found] == [100, 200, 300, 599]
+    result = sizes_at(harness.snapshot(), [at(minute) for minute in (100, 200, 300, 599)])
+    assert [size.total_size_bytes for size in result] == [100, 200, 300, 599]
     assert len(harness.store.requests_for("GET")) < 60
 
 

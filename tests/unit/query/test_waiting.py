@@ -10,7 +10,7 @@ from s3_manifest.storage.store import Conflict
 
 
 class Time:
-    """A clock that only sleeping puts forward, and what happens at which second."""
+    """A clock that advances only while it sleeps, with events at given seconds."""
 
     def __init__(self, **happens):
         self.seconds = 0.0

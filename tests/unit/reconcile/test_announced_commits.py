@@ -21,7 +21,7 @@ def started():
 
 
 def stored_but_answer_lost(harness):
-    """The next write of the head happens, and nobody says so."""
+    """The next write of the head succeeds, but its response is lost."""
     put = harness.store.put
 
     def lost(key, body, **more):
@@ -34,7 +34,7 @@ def stored_but_answer_lost(harness):
 
 
 def never_stored(harness, error):
-    """The next write of the head does not happen."""
+    """The next write of the head fails."""
 
     def refuse():
         harness.store.before_put = lambda: None

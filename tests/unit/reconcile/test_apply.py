@@ -27,7 +27,7 @@ THREE = (
 
 
 def stable_fields(head):
-    """What the manifest says, without what changes in every commit."""
+    """The fields of a head that do not change with every commit."""
     return head.model_dump(exclude={"commit", "last_change", "last_synced", "revision"})
 
 

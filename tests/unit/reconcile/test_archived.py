@@ -1,4 +1,4 @@
-"""What was read of an object stays valid for its ETag, even if its bytes can no longer be read."""
+"""Content that was read from an object stays valid for its ETag, even if the object can no longer be read."""
 
 import json
 
@@ -36,7 +36,7 @@ BODIES = {
 
 
 def described_collection():
-    """A hand with a manifest of files that all sorts of sidecars describe."""
+    """A harness with a manifest of files that sidecars of every kind describe."""
     harness = Harness()
     for name, body in BODIES.items():
         harness.upload(name, body=body)
@@ -46,7 +46,7 @@ def described_collection():
 
 
 def archive(harness, *names, storage_class="GLACIER", archived=True):
-    """A lifecycle rule moves the objects; nothing else of them changes, and no event is sent."""
+    """A lifecycle rule moves the objects; nothing else about them changes, and no event is sent."""
     for name in names:
         present, body = harness.store.objects[PREFIX + name]
         present = present._replace(storage_class=storage_class, archived=archived)
@@ -134,8 +134,8 @@ def test_a_restored_sidecar_is_read_when_its_event_arrives(name, observed):
 def test_a_sidecar_that_was_never_read_describes_nothing_until_it_is_restored(name):
     whole = described_collection()
     harness = Harness()
-    for parallel_map, body in BODIES.items():
-        harness.upload(parallel_map, body=body)
+    for filename, body in BODIES.items():
+        harness.upload(filename, body=body)
     harness.upload("a.jpg", "secret.jpg")
     archive(harness, name)
     harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])
@@ -149,8 +149,8 @@ def test_a_sidecar_that_was_never_read_describes_nothing_until_it_is_restored(na
 def test_a_sweep_reads_a_sidecar_restored_without_an_event(name):
     whole = described_collection()
     harness = Harness()
-    for parallel_map, body in BODIES.items():
-        harness.upload(parallel_map, body=body)
+    for filename, body in BODIES.items():
+        harness.upload(filename, body=body)
     harness.upload("a.jpg", "secret.jpg")
     archive(harness, name)
     harness.commit([PREFIX + name for name in (*BODIES, "a.jpg", "secret.jpg")])

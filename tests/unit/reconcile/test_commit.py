@@ -13,7 +13,7 @@ HEAD = STYLE.head_key
 
 
 def started(*filenames):
-    """A hand with a manifest of these files."""
+    """A harness with a manifest of these files."""
     harness = Harness()
     harness.commit(harness.upload(*filenames))
     harness.store.requests.clear()
@@ -22,7 +22,7 @@ def started(*filenames):
 
 
 def failing_puts(*errors):
-    """What happens before each write: an error raised, or None for nothing."""
+    """Raises one of these errors before each write; None lets a write succeed."""
     left = list(errors)
 
     def before_put():
@@ -32,16 +32,16 @@ def failing_puts(*errors):
     return before_put
 
 
-def somebody_else_commits(harness, times):
-    """So many times another worker commits just before our write."""
+def other_worker_commits(harness, times):
+    """Another worker commits just before each of the next ``times`` writes."""
     left = [None] * times
 
     def before_put():
         if left:
             left.pop()
-            harness.store.before_put, mine = (lambda: None), harness.store.before_put
+            harness.store.before_put, hook = (lambda: None), harness.store.before_put
             harness.commit([])
-            harness.store.before_put = mine
+            harness.store.before_put = hook
 
     return before_put
 
@@ -133,14 +133,14 @@ def test_a_lost_response_is_followed_by_another_observation():
 
 def test_pauses_after_conflicts_are_random_up_to_a_bound_that_doubles_to_a_maximum():
     harness = started("a.jpg")
-    harness.store.before_put = somebody_else_commits(harness, 12)
+    harness.store.before_put = other_worker_commits(harness, 12)
     harness.random = lambda: 1.0
     harness.commit([PREFIX + "a.jpg"])
     assert harness.sleeps[:4] == [0.04, 0.08, 0.16, 0.32]
     assert max(harness.sleeps) == harness.sleeps[-1] == 2.0
     harness.sleeps.clear()
     harness.random = lambda: 0.0
-    harness.store.before_put = somebody_else_commits(harness, 2)
+    harness.store.before_put = other_worker_commits(harness, 2)
     harness.commit([PREFIX + "a.jpg"])
     assert harness.sleeps == [0.0, 0.0]
 

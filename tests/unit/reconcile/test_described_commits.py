@@ -1,4 +1,4 @@
-"""Commits where sidecars and captions describe the files, in whatever order they arrive."""
+"""Commits where sidecars and captions describe the files, in any order of arrival."""
 
 import itertools
 import json
@@ -21,14 +21,14 @@ def prompts(**descriptions):
     return json.dumps({f"{name}.jpg": description for name, description in descriptions.items()}).encode()
 
 
-def known(*names, **descriptions):
+def described_harness(*names, **descriptions):
     """A harness with a manifest of these files, and a sidecar with these descriptions."""
     harness = Harness()
     harness.commit([*harness.upload(*(names or ("a.jpg",))), *harness.upload(PROMPTS, body=prompts(**descriptions))])
     return harness
 
 
-def only(harness):
+def only_entry(harness):
     (entry,) = harness.entries()
     return entry
 
@@ -66,13 +66,13 @@ def test_removing_all_sidecars_in_any_order_restores_the_files_own_metadata(orde
         if name != "a.jpg":
             harness.store.remove(PREFIX + name)
             harness.commit([PREFIX + name])
-    entry = only(harness)
+    entry = only_entry(harness)
     assert (entry.prompt, entry.good, entry.overridden) == ("its own", True, {})
     assert (harness.head().sidecars, harness.head().captions) == ((), ())
 
 
 def test_a_sidecar_is_applied_without_observing_its_files():
-    harness = known("a.jpg", "b.jpg", "c.jpg")
+    harness = described_harness("a.jpg", "b.jpg", "c.jpg")
     harness.store.requests.clear()
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b="y")))
     assert harness.store.requests_for("HEAD") == [PREFIX + PROMPTS]
@@ -80,7 +80,7 @@ def test_a_sidecar_is_applied_without_observing_its_files():
 
 
 def test_a_file_is_described_from_the_manifests_copy_of_the_sidecar():
-    harness = known(a="x")
+    harness = described_harness(a="x")
     copy = harness.head().sidecars[0].copies[0].key
     harness.store.requests.clear()
     harness.commit(harness.upload("a.jpg", body=b"new"))
@@ -90,7 +90,7 @@ def test_a_file_is_described_from_the_manifests_copy_of_the_sidecar():
 
 
 def test_the_change_record_names_the_files_and_the_sidecar():
-    harness = known("a.jpg", "b.jpg", a="x", b="y")
+    harness = described_harness("a.jpg", "b.jpg", a="x", b="y")
     harness.commit(harness.upload(PROMPTS, body=prompts(a="x", b={"prompt": "z", "hidden": True})))
     assert harness.head().revision == 2
     (key,) = [key for key in harness.store.objects if f"changes/{2:012}" in key]
@@ -101,7 +101,7 @@ def test_the_change_record_names_the_files_and_the_sidecar():
 
 
 def test_a_hidden_file_is_listed_separately_not_counted_and_restored_unchanged():
-    harness = known("a.jpg", "b.jpg")
+    harness = described_harness("a.jpg", "b.jpg")
     before = harness.head()
     harness.commit(harness.upload(PROMPTS, body=prompts(a={"hidden": True})))
     head = harness.head()
@@ -113,7 +113,7 @@ def test_a_hidden_file_is_listed_separately_not_counted_and_restored_unchanged()
 
 
 def test_a_hidden_file_is_updated_and_removed_while_hidden():
-    harness = known(a={"hidden": True})
+    harness = described_harness(a={"hidden": True})
     harness.commit(harness.upload("a.jpg", body=b"larger"))
     assert (harness.head().total_size_bytes, harness.head().hidden[0].size_bytes) == (0, 6)
     harness.store.remove(PREFIX + "a.jpg")
@@ -122,18 +122,18 @@ def test_a_hidden_file_is_updated_and_removed_while_hidden():
 
 
 def test_a_broken_sidecar_is_reported_and_other_sidecars_still_apply():
-    harness = known(a="x")
+    harness = described_harness(a="x")
     harness.upload(FOLDER, body=b'{"file_name": "a.jpg", "text": "y", "labels": ["l"]}')
     harness.commit([*harness.upload(PROMPTS, body=b'{"a.jpg": '), PREFIX + FOLDER])
     (problem,) = harness.head().problems
     assert (problem.s3_key, problem.problem[:14]) == (PREFIX + PROMPTS, "it is not JSON")
-    assert (only(harness).prompt, only(harness).labels) == ("y", ("l",))
+    assert (only_entry(harness).prompt, only_entry(harness).labels) == ("y", ("l",))
     harness.commit(harness.upload(PROMPTS, body=prompts(a="mended")))
-    assert (harness.head().problems, only(harness).prompt) == ((), "mended")
+    assert (harness.head().problems, only_entry(harness).prompt) == ((), "mended")
 
 
 def test_a_problem_stays_reported_while_other_files_change():
-    harness = known("a.jpg")
+    harness = described_harness("a.jpg")
     harness.commit(harness.upload(PROMPTS, body=b"["))
     problems = harness.head().problems
     harness.commit(harness.upload("b.jpg", FOLDER, body=b"{}"))
@@ -145,10 +145,10 @@ def test_a_problem_stays_reported_while_other_files_change():
 
 @pytest.mark.parametrize(("size", "problem"), [(8 << 20, None), ((8 << 20) + 1, "8388609 bytes")])
 def test_a_sidecar_that_is_too_large_is_not_read(size, problem):
-    harness = known("a.jpg")
+    harness = described_harness("a.jpg")
     body = prompts(a="x")
     harness.commit(harness.upload(PROMPTS, body=body + b" " * (size - len(body))))
-    assert only(harness).prompt == (None if problem else "x")
+    assert only_entry(harness).prompt == (None if problem else "x")
     assert [problem in item.problem for item in harness.head().problems] == [True] * bool(problem)
 
 
@@ -233,7 +233,7 @@ def test_a_caption_that_is_replaced_constantly_is_reported_as_unreadable():
 
 
 def test_a_temporarily_unreadable_sidecar_leaves_the_manifest_unchanged():
-    harness = known(a="x")
+    harness = described_harness(a="x")
     harness.upload(PROMPTS, body=prompts(a="y"))
     get = harness.store.get
 
@@ -245,11 +245,11 @@ def test_a_temporarily_unreadable_sidecar_leaves_the_manifest_unchanged():
     harness.store.get = refused
     outcome = harness.commit([PREFIX + PROMPTS])
     assert list(outcome.unreadable) == [PREFIX + PROMPTS]
-    assert only(harness).prompt == "x"
+    assert only_entry(harness).prompt == "x"
 
 
 def test_declared_generations_are_listed_with_their_fields_and_file_counts():
-    harness = known("a.jpg", "b.jpg", a={"generation_id": 7, "generation_type": "flux"})
+    harness = described_harness("a.jpg", "b.jpg", a={"generation_id": 7, "generation_type": "flux"})
     declaration = {"generation_id": 7, "type": "flux", "generated_at": "2020-01-01", "metadata": {"steps": 4}}
     other = declaration | {"generation_id": 8}
     facts = json.dumps({"title": "Snow", "generations": [declaration, other]}).encode()
@@ -325,7 +325,7 @@ def test_orphans_and_uncaptioned_images_are_listed_page_by_page():
 
 
 def listed(harness, listing, revision=None):
-    """The names of what is listed, a few at a time."""
+    """The names in a listing, read three at a time."""
     names, cursor = [], None
     while True:
         query = PageQuery(Filter(listing=listing), 3, cursor, revision)

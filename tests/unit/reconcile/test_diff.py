@@ -119,7 +119,7 @@ def test_the_first_revision_continues_from_earlier_ones(before, expected):
 
 
 @pytest.mark.parametrize(
-    ("had", "found", "expected"),
+    ("had", "verified", "expected"),
     [
         (None, None, None),
         (None, NOON, NOON),
@@ -130,13 +130,13 @@ def test_the_first_revision_continues_from_earlier_ones(before, expected):
     ],
 )
 @pytest.mark.parametrize("observations", [(), (file_observation("n.jpg"),)], ids=["nothing new", "something new"])
-def test_the_time_of_verification_never_goes_back_and_is_no_change(observations, had, found, expected):
+def test_the_time_of_verification_never_goes_back_and_is_no_change(observations, had, verified, expected):
     head = HEAD.model_copy(update={"last_verified_at": had})
-    after = head_after(head, *observations, complete=True, verified_at=found, commit="c2")
+    after = head_after(head, *observations, complete=True, verified_at=verified, commit="c2")
     assert (after.last_verified_at, after.revision) == (expected, 1 + len(observations))
 
 
-def made(filename, at, run=1):
+def generated(filename, at, run=1):
     return entry(filename, last_modified=at, metadata={"generation-type": "lora", "generation-id": str(run)})
 
 
@@ -148,36 +148,41 @@ def dates(generations):
     ("file_changes", "expected"),
     [
         ([], [(1, 2, NOON)]),
-        ([file_change(made("a", NOON), None)], [(1, 1, NOON)]),
-        ([file_change(made("b", EVENING), None)], [(1, 1, NOON)]),
-        ([file_change(made("a", NOON), None), file_change(made("b", EVENING), None)], []),
-        ([file_change(made("a", NOON), made("a", EVENING))], [(1, 2, NOON)]),
-        ([file_change(None, made("c", MORNING))], [(1, 3, MORNING)]),
-        ([file_change(None, made("c", EVENING))], [(1, 3, NOON)]),
-        ([file_change(made("a", NOON), made("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
-        ([file_change(None, made("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
+        ([file_change(generated("a", NOON), None)], [(1, 1, NOON)]),
+        ([file_change(generated("b", EVENING), None)], [(1, 1, NOON)]),
+        ([file_change(generated("a", NOON), None), file_change(generated("b", EVENING), None)], []),
+        ([file_change(generated("a", NOON), generated("a", EVENING))], [(1, 2, NOON)]),
+        ([file_change(None, generated("c", MORNING))], [(1, 3, MORNING)]),
+        ([file_change(None, generated("c", EVENING))], [(1, 3, NOON)]),
+        ([file_change(generated("a", NOON), generated("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
+        ([file_change(None, generated("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
         (
             [
-                file_change(made("a", NOON), None),
-                file_change(made("b", EVENING), None),
-                file_change(None, made("c", EVENING)),
+                file_change(generated("a", NOON), None),
+                file_change(generated("b", EVENING), None),
+                file_change(None, generated("c", EVENING)),
             ],
             [(1, 1, EVENING)],
         ),
     ],
 )
 def test_a_generation_keeps_its_date_for_as_long_as_it_has_a_file(file_changes, expected):
-    before = generations_after((), [file_change(None, made("a", NOON)), file_change(None, made("b", EVENING))])
+    before = generations_after(
+        (), [file_change(None, generated("a", NOON)), file_change(None, generated("b", EVENING))]
+    )
     assert dates(generations_after(before, file_changes)) == expected
 
 
 def test_generations_do_not_depend_on_the_order_of_changes():
-    file_changes = [file_change(made("a", NOON), made("a", NOON, run=2)), file_change(None, made("c", MORNING, run=2))]
-    before = generations_after((), [file_change(None, made("a", NOON))])
+    file_changes = [
+        file_change(generated("a", NOON), generated("a", NOON, run=2)),
+        file_change(None, generated("c", MORNING, run=2)),
+    ]
+    before = generations_after((), [file_change(None, generated("a", NOON))])
     assert generations_after(before, file_changes) == generations_after(before, file_changes[::-1])
 
 
 def test_an_added_and_removed_file_leaves_no_generation():
-    item = made("a", NOON)
+    item = generated("a", NOON)
     once = generations_after((), [file_change(None, item, PUT)])
     assert generations_after(once, [file_change(item, None)]) == ()

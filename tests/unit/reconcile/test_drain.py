@@ -29,7 +29,7 @@ def messages(count: int, first: int = 0) -> list[Message]:
 
 @dataclass
 class Queue:
-    """A queue that hands out what waits in it, ten at a time, and notes each request."""
+    """A queue that returns its messages ten at a time and records each request."""
 
     waiting: list[Message] = field(default_factory=list)
     calls: int = 0
@@ -45,12 +45,12 @@ class Queue:
         received, self.waiting = self.waiting[:10], self.waiting[10:]
         return received
 
-    def delete(self, found: Sequence[Message]) -> None:
-        assert 0 < len(found) <= 10
+    def delete(self, batch: Sequence[Message]) -> None:
+        assert 0 < len(batch) <= 10
         self.on_delete()
         if self.fail_delete:
             raise QueueFailed("10 messages not deleted: 503")
-        self.deleted += [item.receipt for item in found]
+        self.deleted += [item.receipt for item in batch]
 
     def run(self, harness: Harness, batch: Sequence[Message]) -> BatchResult:
         return reconcile_and_drain(harness.environment, ChangeQueue(self.receive, self.delete), batch)
@@ -116,7 +116,7 @@ def test_a_batch_with_a_message_that_failed_twice_is_not_drained(harness, receiv
 
 
 def test_a_drained_message_suspected_of_ending_invocations_is_processed_last(harness):
-    harness.commit([])  # not the first commit, which would look at all there is
+    harness.commit([])  # not the first commit, which would observe all objects
     harness.upload("0010.png", "0011.png")
     done_at_delete = []
     suspect = message(11, receives=drain.SUSPECT_RECEIVES)

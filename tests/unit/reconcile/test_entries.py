@@ -103,7 +103,7 @@ def test_an_entry_has_the_fields_of_its_s3_object():
 
 
 def test_known_user_metadata_becomes_fields_and_the_rest_stays_metadata():
-    made = entry_described(
+    described = entry_described(
         prompt="a fox",
         generated_at="2026-02-01T10:00:00Z",
         generation_id="3",
@@ -112,9 +112,13 @@ def test_known_user_metadata_becomes_fields_and_the_rest_stays_metadata():
         camera="none",
         md5="x",
     )
-    assert (made.prompt, made.generated_at, made.local_path) == ("a fox", "2026-02-01T10:00:00.000Z", "/data/a.jpg")
-    assert (made.generation_id, made.generation_type) == (3, "lora")
-    assert made.metadata == {"camera": "none", "md5": "x"}
+    assert (described.prompt, described.generated_at, described.local_path) == (
+        "a fox",
+        "2026-02-01T10:00:00.000Z",
+        "/data/a.jpg",
+    )
+    assert (described.generation_id, described.generation_type) == (3, "lora")
+    assert described.metadata == {"camera": "none", "md5": "x"}
 
 
 @pytest.mark.parametrize(
@@ -135,9 +139,9 @@ def test_known_user_metadata_becomes_fields_and_the_rest_stays_metadata():
     ids=str,
 )
 def test_a_generation_is_the_declared_one_or_else_the_source_of_the_observation(metadata, generation):
-    made = entry_described(**metadata)
-    assert (made.generation_id, made.generation_type) == generation
-    assert type(made.generation_id) is type(generation[0])
+    described = entry_described(**metadata)
+    assert (described.generation_id, described.generation_type) == generation
+    assert type(described.generation_id) is type(generation[0])
 
 
 @pytest.mark.parametrize(
@@ -154,24 +158,24 @@ def test_a_generation_is_the_declared_one_or_else_the_source_of_the_observation(
     ],
 )
 def test_generated_at_is_parsed_in_any_iso_format(text, moment):
-    made = entry_described(generated_at=text)
-    assert made.generated_at == moment
-    assert made.metadata == {}
+    described = entry_described(generated_at=text)
+    assert described.generated_at == moment
+    assert described.metadata == {}
 
 
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "1767225600", "2026-13-01", "01/02/2026", "9999-12-31T23:59:59-10:00"]
 )
 def test_an_unparsable_time_stays_in_the_metadata(text):
-    made = entry_described(generated_at=text)
-    assert made.generated_at is None
-    assert made.metadata == {"generated-at": text}
+    described = entry_described(generated_at=text)
+    assert described.generated_at is None
+    assert described.metadata == {"generated-at": text}
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0999-12-31"])
 def test_a_time_before_the_year_1000_raises_no_error(text):
-    made = entry_described(generated_at=text)
-    assert made.generated_at in (None, f"{text[:10]}T00:00:00.000Z")
+    described = entry_described(generated_at=text)
+    assert described.generated_at in (None, f"{text[:10]}T00:00:00.000Z")
 
 
 @pytest.mark.parametrize(
@@ -215,13 +219,13 @@ def test_text_that_only_resembles_an_encoded_word_is_left_unchanged(value):
 
 @pytest.mark.parametrize("value", ["=?raw_unicode_escape?Q?=5Cud800?=", "=?utf-7?Q?+2AA-?="])
 def test_metadata_in_any_charset_can_be_written_to_a_manifest(value):
-    made = entry_described(prompt=value)
-    assert encode_head(head_of(Observation(made.s3_key, made)))
+    described = entry_described(prompt=value)
+    assert encode_head(head_of(Observation(described.s3_key, described)))
 
 
 def test_metadata_of_every_name_is_decoded():
-    made = entry_described(prompt="=?UTF-8?Q?caf=C3=A9?=", camera="=?UTF-8?Q?=E7=94=BB?=")
-    assert (made.prompt, made.metadata) == ("café", {"camera": "画"})
+    described = entry_described(prompt="=?UTF-8?Q?caf=C3=A9?=", camera="=?UTF-8?Q?=E7=94=BB?=")
+    assert (described.prompt, described.metadata) == ("café", {"camera": "画"})
 
 
 def test_the_same_object_observed_from_another_source_leaves_its_entry_unchanged():

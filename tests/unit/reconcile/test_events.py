@@ -32,13 +32,13 @@ def keys(text):
 
 def without(path):
     """A record that lacks the field at the dotted path."""
-    *way, last = path.split(".")
-    made = record()
-    holder = made
-    for step in way:
-        holder = holder[step]
-    del holder[last]
-    return made
+    *steps, last = path.split(".")
+    incomplete = record()
+    parent = incomplete
+    for step in steps:
+        parent = parent[step]
+    del parent[last]
+    return incomplete
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def test_a_listing_is_no_observation():
     """A listed object may be deleted before its observation, and then it has no entry."""
     harness = Harness()
     harness.upload("old.jpg")
-    ask, listing = harness.store.list, harness.store.list(PREFIX)
+    list_objects, listing = harness.store.list, harness.store.list(PREFIX)
     harness.store.remove(PREFIX + "old.jpg")
-    harness.store.list = lambda prefix, **more: listing if prefix == PREFIX else ask(prefix, **more)
+    harness.store.list = lambda prefix, **more: listing if prefix == PREFIX else list_objects(prefix, **more)
     harness.commit(harness.upload("new.jpg"))
     assert harness.filenames() == ["new.jpg"]
 
@@ -76,10 +76,10 @@ def test_an_unreadable_key_makes_the_manifest_incomplete_and_requests_a_sweep():
 def test_the_sweep_is_requested_before_the_head_is_written():
     harness = Harness(RecordingStore(page_size=1))
     keys = harness.upload("a.jpg", "b.jpg")
-    asked_by_then = []
-    harness.store.before_put = lambda: asked_by_then.extend(harness.queued_jobs)
+    queued_before_write = []
+    harness.store.before_put = lambda: queued_before_write.extend(harness.queued_jobs)
     harness.commit(keys)
-    assert asked_by_then == [OURS]
+    assert queued_before_write == [OURS]
 
 
 def test_a_requested_sweep_names_the_creation_time_of_its_head():
@@ -93,12 +93,12 @@ def test_two_concurrent_first_commits_create_one_manifest_with_both_files():
     key_of_other = harness.upload("theirs.jpg")
     harness.store.unreadable = set(key_of_other)
 
-    def other_was_first():
+    def other_commit():
         harness.store.before_put = lambda: None
         harness.store.unreadable = set()
         harness.commit(key_of_other)
 
-    harness.store.before_put = other_was_first
+    harness.store.before_put = other_commit
     outcome = harness.commit(harness.upload("mine.jpg"))
     assert outcome.conflicts == 1
     assert harness.filenames() == ["mine.jpg", "theirs.jpg"]
@@ -109,10 +109,10 @@ def test_a_head_is_created_only_where_none_exists():
     harness = Harness()
     keys = harness.upload("a.jpg")
 
-    def somebody_puts_something_unreadable():
+    def write_unreadable_head():
         harness.store.upload(STYLE.head_key, b"{}")
 
-    harness.store.before_put = somebody_puts_something_unreadable
+    harness.store.before_put = write_unreadable_head
     with pytest.raises(UnreadableManifest):
         harness.commit(keys)
     assert harness.store.objects[STYLE.head_key][1] == b"{}"

@@ -153,7 +153,7 @@ def test_the_title_is_that_of_collection_json_if_it_has_one(body, title):
 
 @pytest.fixture
 def changed_after_its_head(monkeypatch):
-    """Commits a ``collection.json`` to which ``change`` happens after its HEAD; the reconciler's hand after that."""
+    """Commits a ``collection.json`` that ``change`` modifies after its HEAD; returns the harness."""
 
     def commit(change):
         harness = Harness()

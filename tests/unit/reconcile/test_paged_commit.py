@@ -25,7 +25,7 @@ def keys(*numbers):
 
 
 def paged(count=36):
-    """A hand with a manifest of so many files, six to a page."""
+    """A harness with a manifest of ``count`` files, six to a page."""
     harness = Harness()
     harness.commit(harness.upload(*names(*range(count))))
     harness.store.requests.clear()
@@ -164,15 +164,15 @@ def test_a_page_deleted_together_with_a_replaced_head_is_a_conflict():
     assert [item.size_bytes for item in harness.entries()[:4]] == [3, 6, 4, 3]
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut off", "foreign", "another page"])
-def test_a_missing_or_broken_page_under_its_own_head_makes_the_manifest_unreadable(harm):
+@pytest.mark.parametrize("damage", ["gone", "cut off", "foreign", "another page"])
+def test_a_missing_or_broken_page_under_its_own_head_makes_the_manifest_unreadable(damage):
     harness = paged()
     first, second, *_ = page_keys(harness)
     body = harness.store.objects[first][1]
     harness.store.remove(first)
-    harmed = {"cut off": body[:-9], "foreign": b"{}", "another page": harness.store.objects[second][1]}
-    if harm in harmed:
-        harness.store.upload(first, harmed[harm])
+    bodies = {"cut off": body[:-9], "foreign": b"{}", "another page": harness.store.objects[second][1]}
+    if damage in bodies:
+        harness.store.upload(first, bodies[damage])
     before = harness.store.objects[HEAD]
     with pytest.raises(UnreadableManifest, match=first):
         harness.commit(keys(0))

@@ -20,7 +20,7 @@ PROMPTS = "prompt_metadata.json"
 
 
 def with_a_lost_page(index=2, count=36):
-    """A complete manifest with pages of six files, one of them lost; the job that is asked for then."""
+    """A complete manifest with pages of six files, one of them lost, and the job that repairs it."""
     harness = complete_harness(count)
     key = harness.head().pages[index].key
     harness.store.remove(key)
@@ -88,7 +88,7 @@ def test_a_repair_does_not_undo_concurrent_commits():
 
 
 def paused_after_the_first_pages(harness):
-    """A sweep that compared the first pages, and is to go on with the rest."""
+    """The job of a sweep that has compared the first pages and continues with the others."""
     harness.seconds_left = lambda: PAUSE - 1
     run_job(harness.environment, Sweep(kind="style", id="16"), PAUSE)
     harness.seconds_left = lambda: 900.0
@@ -100,7 +100,7 @@ def paused_after_the_first_pages(harness):
 
 def test_a_resumed_sweep_includes_keys_that_a_repair_behind_it_left_out():
     harness = complete_harness(36)
-    going_on = paused_after_the_first_pages(harness)
+    paused = paused_after_the_first_pages(harness)
     harness.store.remove(harness.head().pages[0].key)
     odd = PREFIX + names(2)[0]
     harness.store.unreadable.add(odd)
@@ -108,7 +108,7 @@ def test_a_resumed_sweep_includes_keys_that_a_repair_behind_it_left_out():
     assert not harness.head().complete
     harness.store.unreadable.clear()
     harness.now = EVENING
-    run_sweep(harness, going_on)
+    run_sweep(harness, paused)
     assert files_in_manifest(harness) == files_in_bucket(harness)
     assert (harness.head().complete, harness.head().last_verified_at) == (True, EVENING)
 
@@ -199,7 +199,7 @@ def test_a_rebuild_that_time_ran_out_for_is_retried():
 def test_a_sweep_ends_although_the_copy_of_a_sidecar_was_lost_meanwhile(at, count):
     harness = complete_harness(count)
     harness.commit(harness.upload(PROMPTS, body=b'{"0001.jpg": "cat"}'))
-    head, ask = harness.head(), harness.enqueue
+    head, enqueue = harness.head(), harness.enqueue
     harness.store.remove(head.sidecars[0].copies[0].key)
     harness.upload(PROMPTS, body=b'{"0002.jpg": "owl"}')
     harness.now = EVENING
@@ -210,22 +210,22 @@ def test_a_sweep_ends_although_the_copy_of_a_sidecar_was_lost_meanwhile(at, coun
         looks=(PREFIX + names(0)[0],) if at == "a look" else (),
         finished_listing=True,
     )
-    asked = []
+    requested = []
 
-    def ask_a_few_times(jobs, delay_seconds=0):
-        asked.extend(jobs)
-        assert len(asked) < 10
-        ask(jobs, delay_seconds)
+    def enqueue_a_few_times(jobs, delay_seconds=0):
+        requested.extend(jobs)
+        assert len(requested) < 10
+        enqueue(jobs, delay_seconds)
 
-    harness.enqueue = ask_a_few_times
+    harness.enqueue = enqueue_a_few_times
     run_sweep(harness, Sweep(kind="style", id="16", progress=progress))
     assert files_in_manifest(harness) == files_in_bucket(harness)
     assert {entry.filename: entry.prompt for entry in harness.entries() if entry.prompt} == {"0002.jpg": "owl"}
     assert harness.head().complete
 
 
-def busy(harness, reads):
-    """Somebody else commits to a page of their own before each of these reads of an object of the manifest."""
+def commit_before_reads(harness, reads):
+    """Another worker commits to another page before each read of a matching key."""
     get = harness.store.get
 
     def get_while_others_commit(key):
@@ -240,10 +240,10 @@ def busy(harness, reads):
 
 @pytest.mark.parametrize("job", ["asked for", "as every day"])
 def test_a_lost_page_of_a_constantly_changing_collection_is_repaired(job):
-    harness, asked = with_a_lost_page()
-    lost = asked.broken[0]
-    busy(harness, lambda key: key == lost)
-    run_sweep(harness, asked if job == "asked for" else Sweep(kind="style", id="16"))
+    harness, requested = with_a_lost_page()
+    lost = requested.broken[0]
+    commit_before_reads(harness, lambda key: key == lost)
+    run_sweep(harness, requested if job == "asked for" else Sweep(kind="style", id="16"))
     assert files_in_manifest(harness) == files_in_bucket(harness)
     assert lost not in {page.key for page in harness.head().pages}
 
@@ -251,7 +251,7 @@ def test_a_lost_page_of_a_constantly_changing_collection_is_repaired(job):
 def test_a_reader_of_a_constantly_changing_collection_gets_the_error_of_the_broken_page():
     harness, job = with_a_lost_page()
     snapshot = harness.snapshot()
-    busy(harness, lambda key: key == job.broken[0])
+    commit_before_reads(harness, lambda key: key == job.broken[0])
     with pytest.raises(BrokenObjects) as error:
         snapshot.read(snapshot.head.pages)
     assert error.value.keys == job.broken

@@ -60,9 +60,9 @@ def collection_json(document):
 
 
 def test_prompt_metadata_describes_each_file():
-    found = prompts({"a.jpg": FULL, "deep/b.jpg": {"good": True, "seed": 4711}, "c.jpg": "a hare"})
-    assert found.problems == ()
-    assert found.files == {
+    content = prompts({"a.jpg": FULL, "deep/b.jpg": {"good": True, "seed": 4711}, "c.jpg": "a hare"})
+    assert content.problems == ()
+    assert content.files == {
         "a.jpg": FileDescription(**FULL | {"generated_at": NOON}),
         "deep/b.jpg": FileDescription(good=True),
         "c.jpg": FileDescription(prompt="a hare"),
@@ -89,16 +89,16 @@ def test_an_empty_description_is_ignored(fields):
     ],
 )
 def test_an_invalid_field_is_a_problem_and_the_other_fields_are_used(field, value, words):
-    found = prompts({"a.jpg": {"local_path": "/x", field: value}, "b.jpg": {"good": False}})
-    assert found.problems[0].startswith(words)
-    assert found.files == {"a.jpg": FileDescription(local_path="/x"), "b.jpg": FileDescription(good=False)}
+    content = prompts({"a.jpg": {"local_path": "/x", field: value}, "b.jpg": {"good": False}})
+    assert content.problems[0].startswith(words)
+    assert content.files == {"a.jpg": FileDescription(local_path="/x"), "b.jpg": FileDescription(good=False)}
 
 
 @pytest.mark.parametrize("description", [7, ["a fox"], True])
 def test_a_description_must_be_an_object_or_a_prompt(description):
-    found = prompts({"a.jpg": description, "b.jpg": "a hare"})
-    assert found.problems == ("a.jpg: it must be an object or the prompt",)
-    assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
+    content = prompts({"a.jpg": description, "b.jpg": "a hare"})
+    assert content.problems == ("a.jpg: it must be an object or the prompt",)
+    assert content.files == {"b.jpg": FileDescription(prompt="a hare")}
 
 
 @pytest.mark.parametrize("filename", [PROMPT_METADATA_JSON, COLLECTION_JSON])
@@ -113,29 +113,31 @@ def test_a_description_must_be_an_object_or_a_prompt(description):
     ],
 )
 def test_a_broken_sidecar_has_a_problem_and_no_content(filename, body, words):
-    found = read_sidecar(filename, body)
-    assert found == SidecarContent(problems=found.problems)
-    (problem,) = found.problems
+    content = read_sidecar(filename, body)
+    assert content == SidecarContent(problems=content.problems)
+    (problem,) = content.problems
     assert words in problem
 
 
 def test_the_first_problems_are_listed_and_the_others_counted():
-    found = prompts({f"{number}.jpg": 7 for number in range(25)})
-    assert (len(found.problems), found.problems[-1]) == (21, "and 5 more")
+    content = prompts({f"{number}.jpg": 7 for number in range(25)})
+    assert (len(content.problems), content.problems[-1]) == (21, "and 5 more")
 
 
 @pytest.mark.parametrize("column", ["prompt", "text", "caption"])
 def test_an_image_folder_has_a_line_for_each_file(column):
-    found = lines({"file_name": "a.jpg", column: "a fox", "split": "train"}, b"", {"file_name": "b.jpg", "good": False})
-    assert found == SidecarContent(
+    content = lines(
+        {"file_name": "a.jpg", column: "a fox", "split": "train"}, b"", {"file_name": "b.jpg", "good": False}
+    )
+    assert content == SidecarContent(
         files={"a.jpg": FileDescription(prompt="a fox"), "b.jpg": FileDescription(good=False)}
     )
 
 
 def test_a_broken_line_is_a_problem_and_the_other_lines_are_used():
-    found = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
-    assert found.files == {"a.jpg": FileDescription(prompt="a")}
-    assert [problem.partition(":")[0] for problem in found.problems] == [
+    content = lines({"file_name": "a.jpg", "text": "a"}, b"{", {"text": "b"}, [], {"file_name": "a.jpg", "text": "c"})
+    assert content.files == {"a.jpg": FileDescription(prompt="a")}
+    assert [problem.partition(":")[0] for problem in content.problems] == [
         "line 2",
         "line 3 has no file_name",
         "line 4 is not a JSON object",
@@ -151,7 +153,7 @@ FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"
 @COMPRESSIONS
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
-    ("filename", "text", "found"),
+    ("filename", "text", "content"),
     [
         (PROMPT_METADATA_JSON, FLAT, SidecarContent(files=FOX)),
         (COLLECTION_JSON, '{"title": "füchse"}', SidecarContent(title="füchse")),
@@ -159,8 +161,8 @@ FOX, FLAT = {"a.jpg": FileDescription(prompt="a füchs")}, '{"a.jpg": "a füchs"
         (METADATA_CSV, "file_name,text\na.jpg,a füchs\n", SidecarContent(files=FOX)),
     ],
 )
-def test_every_sidecar_is_read_in_every_encoding(filename, text, found, encoding, packed):
-    assert read_sidecar(filename, packed(text.encode(encoding))) == found
+def test_every_sidecar_is_read_in_every_encoding(filename, text, content, encoding, packed):
+    assert read_sidecar(filename, packed(text.encode(encoding))) == content
 
 
 @COMPRESSIONS
@@ -172,9 +174,9 @@ def test_a_caption_is_read_in_every_encoding(encoding, packed):
 def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     bomb = gzip.compress(b" " * 100_000_000)
     for filename in (PROMPT_METADATA_JSON, COLLECTION_JSON, METADATA_JSONL, METADATA_CSV):
-        found = read_sidecar(filename, bomb)
-        assert found == SidecarContent(problems=found.problems)
-        assert "decompresses to more than" in found.problems[0]
+        content = read_sidecar(filename, bomb)
+        assert content == SidecarContent(problems=content.problems)
+        assert "decompresses to more than" in content.problems[0]
     assert "decompresses to more than" in read_caption(bomb)[1]
 
 
@@ -183,23 +185,23 @@ def test_a_sidecar_that_decompresses_to_too_much_is_not_read():
     ['"an owl \\ud83e"', "1e999", "NaN", "-Infinity", "[" * 300 + "]" * 300, "[" * 50_000 + "]" * 50_000, "9" * 5000],
 )
 def test_a_bad_value_is_the_only_value_that_a_sidecar_loses(bad):
-    found = read_sidecar(
+    content = read_sidecar(
         PROMPT_METADATA_JSON, f'{{"a.jpg": {{"prompt": {bad}, "good": false}}, "b.jpg": "a fox"}}'.encode()
     )
-    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
-    assert found.problems[0].startswith("a.jpg.prompt")
+    assert content.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
+    assert content.problems[0].startswith("a.jpg.prompt")
 
     generation = f'{{"generation_id": 1, "generated_at": "2026-03-01", "metadata": {{"x": {bad}, "y": 1}}}}'
-    found = read_sidecar(COLLECTION_JSON, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
-    assert (found.title, found.generations[0].metadata["y"]) == ("Foxes", 1)
-    assert ("x" in found.generations[0].metadata) == bad.startswith("[")  # its nesting is within the limit
-    assert found.problems[0].startswith("generations.0.metadata.x")
-    json.dumps(found.generations[0].model_dump(mode="json"), allow_nan=False).encode()
+    content = read_sidecar(COLLECTION_JSON, f'{{"title": "Foxes", "generations": [{generation}]}}'.encode())
+    assert (content.title, content.generations[0].metadata["y"]) == ("Foxes", 1)
+    assert ("x" in content.generations[0].metadata) == bad.startswith("[")  # its nesting is within the limit
+    assert content.problems[0].startswith("generations.0.metadata.x")
+    json.dumps(content.generations[0].model_dump(mode="json"), allow_nan=False).encode()
 
     rows = [f'{{"file_name": "a.jpg", "text": {bad}, "good": false}}', '{"file_name": "b.jpg", "text": "a fox"}']
-    found = read_sidecar(METADATA_JSONL, "\n".join(rows).encode())
-    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
-    assert found.problems[0].startswith("line 1: text")
+    content = read_sidecar(METADATA_JSONL, "\n".join(rows).encode())
+    assert content.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
+    assert content.problems[0].startswith("line 1: text")
 
 
 @pytest.mark.parametrize(
@@ -215,20 +217,20 @@ def test_a_bad_value_is_the_only_value_that_a_sidecar_loses(bad):
     ],
 )
 def test_names_are_resolved_as_the_loader_resolves_them(row, names):
-    found = lines(row | {"text": "a fox"})
-    assert found == SidecarContent(files=dict.fromkeys(names, FileDescription(prompt="a fox")))
+    content = lines(row | {"text": "a fox"})
+    assert content == SidecarContent(files=dict.fromkeys(names, FileDescription(prompt="a fox")))
 
 
 def test_an_exact_name_takes_precedence_over_a_resolved_name():
-    found = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
-    assert found.files["a.png"] == FileDescription(prompt="a hare")
+    content = lines({"file_name": "./a.png", "text": "a fox"}, {"file_name": "a.png", "text": "a hare"})
+    assert content.files["a.png"] == FileDescription(prompt="a hare")
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "C:\\a.png", "https://x/a.png", "..", ""])
 def test_a_name_that_the_loader_refuses_is_a_problem(name):
-    found = lines({"file_name": name, "text": "a fox"})
-    assert not found.files
-    assert found.problems[0].startswith("line 1")
+    content = lines({"file_name": name, "text": "a fox"})
+    assert not content.files
+    assert content.problems[0].startswith("line 1")
 
 
 @pytest.mark.parametrize(
@@ -247,9 +249,9 @@ def test_a_name_that_the_loader_refuses_is_a_problem(name):
     ],
 )
 def test_a_prompt_can_be_a_number_or_a_list_and_unused_values_are_a_problem(fields, prompt, problems):
-    found = lines({"file_name": "a.png"} | fields)
-    assert found.files == ({"a.png": FileDescription(prompt=prompt)} if prompt is not None else {})
-    assert len(found.problems) == problems
+    content = lines({"file_name": "a.png"} | fields)
+    assert content.files == ({"a.png": FileDescription(prompt=prompt)} if prompt is not None else {})
+    assert len(content.problems) == problems
 
 
 ROWS = [{"file_name": "a.png", "text": "a fox"}, {"file_name": "b.png", "text": "a hare"}]
@@ -277,14 +279,14 @@ def table(text):
 
 
 def test_a_csv_has_the_same_content_as_a_jsonl():
-    found = table(
+    content = table(
         "file_name,text,good,hidden,labels,generation_id,split\r\n"
         'a.png,"a fox, ""red""\nat night",false,,"[""blurry"", ""left""]",7,train\r\n'
         "\r\n"
         "sub\\b.png,1984,TRUE,1,left,run 7\r\n"
     )
     second = FileDescription(prompt="1984", good=True, hidden=True, labels=("left",), generation_id="run 7")
-    assert found == SidecarContent(
+    assert content == SidecarContent(
         files={
             "a.png": FileDescription(
                 prompt='a fox, "red"\nat night', good=False, labels=("blurry", "left"), generation_id=7
@@ -316,14 +318,14 @@ def test_problems_of_a_csv_are_reported(body, words):
 
 
 def test_a_field_of_a_csv_above_its_limit_is_left_out():
-    found = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
-    assert found.files == {"b.png": FileDescription(prompt="a fox")}
-    assert found.problems == (f"line 2.prompt: it has 200000 bytes; the limit is {MAX_PROMPT_BYTES}",)
+    content = table(f"file_name,text\na.png,{'x' * 200_000}\nb.png,a fox\n")
+    assert content.files == {"b.png": FileDescription(prompt="a fox")}
+    assert content.problems == (f"line 2.prompt: it has 200000 bytes; the limit is {MAX_PROMPT_BYTES}",)
 
 
 def test_parquet_is_not_supported():
-    found = read_sidecar(METADATA_PARQUET, b"PAR1")
-    assert found == SidecarContent(problems=("Parquet is not supported; provide metadata.jsonl instead",))
+    content = read_sidecar(METADATA_PARQUET, b"PAR1")
+    assert content == SidecarContent(problems=("Parquet is not supported; provide metadata.jsonl instead",))
 
 
 @pytest.mark.parametrize(
@@ -339,9 +341,9 @@ def test_parquet_is_not_supported():
 )
 def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_limit(field, most, too_much):
     assert prompts({"a.jpg": {field: most, "good": False}}).problems == ()
-    found = prompts({"a.jpg": {field: too_much, "good": False}, "b.jpg": "a fox"})
-    assert found.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
-    (problem,) = found.problems
+    content = prompts({"a.jpg": {field: too_much, "good": False}, "b.jpg": "a fox"})
+    assert content.files == {"a.jpg": FileDescription(good=False), "b.jpg": FileDescription(prompt="a fox")}
+    (problem,) = content.problems
     assert problem.startswith(f"a.jpg.{field}: ")
     assert (
         problem.endswith(f"the limit is {MAX_PROMPT_BYTES if field == 'prompt' else MAX_TEXT_BYTES}")
@@ -351,17 +353,17 @@ def test_a_field_above_its_limit_is_left_out_with_a_problem_that_names_file_and_
 
 
 def test_a_name_that_is_too_long_for_a_key_is_a_short_problem():
-    found = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
-    assert found.files == {"b.jpg": FileDescription(prompt="a hare")}
-    assert len(found.problems[0]) < 600
+    content = prompts({"n" * 5000: "a fox", "b.jpg": "a hare"})
+    assert content.files == {"b.jpg": FileDescription(prompt="a hare")}
+    assert len(content.problems[0]) < 600
 
 
 def test_collection_json_gives_the_title_and_declares_generations():
-    found = collection_json(
+    content = collection_json(
         {"title": "Snow", "generations": [LORA | {"metadata": {"steps": [1, {"x": None}]}}], "more": 1}
     )
     declared = GenerationDeclaration(**LORA, metadata={"steps": [1, {"x": None}]})
-    assert found == SidecarContent(title="Snow", generations=(declared,))
+    assert content == SidecarContent(title="Snow", generations=(declared,))
 
 
 @pytest.mark.parametrize(
@@ -480,8 +482,8 @@ def test_a_generation_id_keeps_its_own_type():
 
 
 def test_a_copy_has_the_descriptions_of_files_only():
-    found = prompts({"a.jpg": FULL, "b.jpg": "a hare"})
-    assert decode_content(encode_content(found)) == found
+    content = prompts({"a.jpg": FULL, "b.jpg": "a hare"})
+    assert decode_content(encode_content(content)) == content
     assert decode_content(encode_content(collection_json({"title": "Snow"}))) == SidecarContent()
 
 

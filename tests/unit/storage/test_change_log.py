@@ -123,19 +123,20 @@ def test_the_chain_holds_the_records_of_the_commits_that_led_to_the_head(names, 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_chain_is_found_among_any_number_of_lost_commits(seed):
     rng = random.Random(seed)
-    made, last = [], FIRST
+    committed, last = [], FIRST
     lost = []
     for revision in range(1, rng.randrange(2, 40)):
         commit = f"c{revision}"
-        made.append(RecordName(revision, commit, last))
+        committed.append(RecordName(revision, commit, last))
         lost += [RecordName(revision, f"{rng.choice('abdz')}{revision}x{n}", last) for n in range(rng.randrange(4))]
         last = commit
-    in_flight = [RecordName(made[-1].revision + 1, f"n{n}", last) for n in range(rng.randrange(3))]
-    names = sorted(made + lost + in_flight)
-    assert change_log.follow_chain(names, head_at(made[-1].revision, last)) == made
-    cut = rng.randrange(len(made))
+    in_flight = [RecordName(committed[-1].revision + 1, f"n{n}", last) for n in range(rng.randrange(3))]
+    names = sorted(committed + lost + in_flight)
+    assert change_log.follow_chain(names, head_at(committed[-1].revision, last)) == committed
+    cut = rng.randrange(len(committed))
     assert (
-        change_log.follow_chain([n for n in names if n.revision > cut], head_at(made[-1].revision, last)) == made[cut:]
+        change_log.follow_chain([n for n in names if n.revision > cut], head_at(committed[-1].revision, last))
+        == committed[cut:]
     )
 
 

@@ -42,14 +42,14 @@ def emptied(store, key):
     store.upload(key, b"")
 
 
-HARMS = [lost, cut_off, one_prompt_altered, a_size_altered, emptied]
+DAMAGES = [lost, cut_off, one_prompt_altered, a_size_altered, emptied]
 
 
-def harmed(harm, index=2, count=36):
-    """A complete manifest with pages of six files, one of them harmed; the key of that page."""
+def damaged(damage, index=2, count=36):
+    """A complete manifest with pages of six files, one of them damaged, and the key of that page."""
     harness = complete_harness(count)
     key = harness.head().pages[index].key
-    harm(harness.store, key)
+    damage(harness.store, key)
     harness.now = EVENING
     return harness, key
 
@@ -59,9 +59,9 @@ def read(harness):
     return list(snapshot.read(snapshot.head.pages))
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_the_error_names_the_broken_page_and_the_remedy(harm):
-    harness, key = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_error_names_the_broken_page_and_the_remedy(damage):
+    harness, key = damaged(damage)
     with pytest.raises(BrokenObjects, match="rescan of style/16") as error:
         read(harness)
     assert error.value.keys == (key,)
@@ -69,7 +69,7 @@ def test_the_error_names_the_broken_page_and_the_remedy(harm):
 
 
 def test_a_page_with_the_content_of_another_is_broken():
-    harness, key = harmed(lambda store, key: None)
+    harness, key = damaged(lambda store, key: None)
     other = harness.head().pages[3].key
     harness.store.upload(key, harness.store.objects[other][1])
     with pytest.raises(BrokenObjects):
@@ -87,9 +87,9 @@ def test_a_page_is_compared_with_a_reference_of_an_earlier_version():
 
 
 @pytest.mark.parametrize("index", [0, 2, 5], ids=["first", "middle", "last"])
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_sweep_repairs_a_broken_page_and_the_history_continues(harm, index):
-    harness, _ = harmed(harm, index)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_sweep_repairs_a_broken_page_and_the_history_continues(damage, index):
+    harness, _ = damaged(damage, index)
     before = harness.head()
     run_sweep(harness)
     after = harness.head()
@@ -103,7 +103,7 @@ def test_a_sweep_repairs_a_broken_page_and_the_history_continues(harm, index):
 
 @pytest.mark.parametrize("count", [2, 6], ids=["some", "all"])
 def test_several_broken_pages_are_repaired_together(count):
-    harness, _ = harmed(lost, 0)
+    harness, _ = damaged(lost, 0)
     for page in harness.head().pages[1:count]:
         lost(harness.store, page.key)
     run_sweep(harness)
@@ -113,7 +113,7 @@ def test_several_broken_pages_are_repaired_together(count):
 
 @pytest.mark.parametrize("index", [0, 2, 5])
 def test_a_repaired_page_includes_the_changes_since_it_broke(index):
-    harness, _ = harmed(lost, index)
+    harness, _ = damaged(lost, index)
     first, second = names(index * 6, index * 6 + 1)
     harness.store.remove(PREFIX + first)
     harness.upload(second, body=b"other")
@@ -128,7 +128,7 @@ def test_a_repaired_page_includes_the_changes_since_it_broke(index):
 
 
 def test_a_follower_rereads_a_repaired_manifest_and_continues():
-    harness, _ = harmed(lost)
+    harness, _ = damaged(lost)
     harness.store.remove(PREFIX + names(12)[0])
     run_sweep(harness)
     harness.commit(harness.upload("later.jpg"))
@@ -141,7 +141,7 @@ def test_a_follower_rereads_a_repaired_manifest_and_continues():
 
 
 def test_an_object_that_cannot_be_observed_leaves_the_repaired_manifest_incomplete_until_it_can():
-    harness, _ = harmed(lost)
+    harness, _ = damaged(lost)
     odd = PREFIX + names(13)[0]
     harness.store.unreadable.add(odd)
     with pytest.raises(Exception, match="cannot be read"):
@@ -155,7 +155,7 @@ def test_an_object_that_cannot_be_observed_leaves_the_repaired_manifest_incomple
 
 
 def test_a_repair_that_loses_against_other_commits_observes_everything_again():
-    harness, _ = harmed(lost)
+    harness, _ = damaged(lost)
     removed = [PREFIX + name for name in names(14, 15)]
 
     def other_commit():
@@ -185,9 +185,9 @@ def message(*filenames):
     return json.dumps({"Records": records})
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_requests_its_repair(harm):
-    harness, key = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_batch_fails_only_for_the_keys_of_the_broken_page_and_requests_its_repair(damage):
+    harness, key = damaged(damage)
     healthy, broken = names(3)[0], names(13)[0]
     harness.upload(healthy, broken, body=b"other")
     report = reconcile(harness.environment, [Message("healthy", message(healthy)), Message("broken", message(broken))])
@@ -209,7 +209,7 @@ def pages_but(harness, broken):
 
 
 def test_a_small_page_beside_a_broken_one_is_not_merged_until_the_repair():
-    harness, key = harmed(lost, 1)
+    harness, key = damaged(lost, 1)
     removed = [PREFIX + name for name in names(*range(1, 6))]
     for removed_key in removed:
         harness.store.remove(removed_key)
@@ -222,7 +222,7 @@ def test_a_small_page_beside_a_broken_one_is_not_merged_until_the_repair():
 
 
 def test_a_concurrent_repair_is_not_repeated():
-    harness, key = harmed(lost)
+    harness, key = damaged(lost)
     run_sweep(harness)
     clear_records(harness)
     (done,) = run_sweep(harness, Sweep(kind="style", id="16", broken=(key,)))
@@ -246,11 +246,11 @@ def with_prompts(count=36):
     return harness, copy.key
 
 
-@pytest.mark.parametrize("harm", [lost, cut_off, one_prompt_altered, emptied])
-def test_a_broken_copy_of_a_sidecar_is_written_again_from_the_sidecar_when_it_is_needed(harm):
+@pytest.mark.parametrize("damage", [lost, cut_off, one_prompt_altered, emptied])
+def test_a_broken_copy_of_a_sidecar_is_written_again_from_the_sidecar_when_it_is_needed(damage):
     harness, key = with_prompts()
     whole = harness.store.objects[key][1]
-    harm(harness.store, key)
+    damage(harness.store, key)
     harness.commit(harness.upload("0003.jpg", body=b"other"))
     assert harness.store.objects[key][1] == whole
     assert {entry.filename: entry.prompt for entry in harness.entries() if entry.prompt} == dict.fromkeys(
@@ -258,20 +258,20 @@ def test_a_broken_copy_of_a_sidecar_is_written_again_from_the_sidecar_when_it_is
     )
 
 
-@pytest.mark.parametrize("harm", [lost, one_prompt_altered])
-def test_a_sweep_writes_a_broken_copy_again(harm):
+@pytest.mark.parametrize("damage", [lost, one_prompt_altered])
+def test_a_sweep_writes_a_broken_copy_again(damage):
     harness, key = with_prompts()
     whole = harness.store.objects[key][1]
-    harm(harness.store, key)
+    damage(harness.store, key)
     run_sweep(harness)
     assert harness.store.objects[key][1] == whole
     assert harness.head().last_verified_at == EVENING
 
 
-@pytest.mark.parametrize("harm", [lost, one_prompt_altered])
-def test_the_manifest_is_rebuilt_if_the_sidecar_of_a_broken_copy_changed(harm):
+@pytest.mark.parametrize("damage", [lost, one_prompt_altered])
+def test_the_manifest_is_rebuilt_if_the_sidecar_of_a_broken_copy_changed(damage):
     harness, key = with_prompts()
-    harm(harness.store, key)
+    damage(harness.store, key)
     harness.upload(PROMPTS, body=b'{"0007.jpg": "owl"}')
     with pytest.raises(BrokenObjects):
         harness.commit(harness.upload("0003.jpg", body=b"other"))
@@ -283,15 +283,15 @@ def test_the_manifest_is_rebuilt_if_the_sidecar_of_a_broken_copy_changed(harm):
     assert harness.head().complete
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_requested_rebuild_replaces_a_manifest_with_a_broken_page(harm):
-    harness, _ = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_requested_rebuild_replaces_a_manifest_with_a_broken_page(damage):
+    harness, _ = damaged(damage)
     assert back_up_unreadable(harness.environment, STYLE)
 
 
-@pytest.mark.parametrize("harm", [lost, cut_off, one_prompt_altered])
+@pytest.mark.parametrize("damage", [lost, cut_off, one_prompt_altered])
 @pytest.mark.parametrize("of", ["checkpoint", "page"])
-def test_a_broken_object_of_an_old_revision_ends_the_history(harm, of, monkeypatch):
+def test_a_broken_object_of_an_old_revision_ends_the_history(damage, of, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 2)
     harness = complete_harness(36)
     for number in range(4):
@@ -299,10 +299,10 @@ def test_a_broken_object_of_an_old_revision_ends_the_history(harm, of, monkeypat
     (checkpoint,) = [key for key in harness.store.objects if key.startswith(f"{STYLE.folder}checkpoints/000000000002")]
     revision_head = heads.decode(STYLE, harness.store.objects[checkpoint][1])
     key = checkpoint if of == "checkpoint" else revision_head.pages[0].key
-    if of == "checkpoint" and harm is one_prompt_altered:
+    if of == "checkpoint" and damage is one_prompt_altered:
         harness.store.upload(key, harness.store.objects[key][1].replace(b'"complete":true', b'"complete":false'))
     else:
-        harm(harness.store, key)
+        damage(harness.store, key)
     with pytest.raises(HistoryExpired):
         reads.page(harness.snapshot(), PageQuery(revision=1))
     assert reads.page(harness.snapshot(), PageQuery(revision=4))

@@ -126,8 +126,8 @@ def test_invalid_metadata_proves_no_md5(metadata):
 
 
 def entry_with(computed, **facts):
-    made = entry_of(present(**facts), STYLE, LOCATION, "s3_event", computed)
-    return made.md5_hash, made.md5_source
+    described = entry_of(present(**facts), STYLE, LOCATION, "s3_event", computed)
+    return described.md5_hash, described.md5_source
 
 
 def test_the_computed_md5_is_the_last_proof():

@@ -43,7 +43,7 @@ OTHERS = {
 }
 
 
-def ours(*prefixes):
+def own(*prefixes):
     return with_queue({}, NAME, ARN, prefixes)["QueueConfigurations"]
 
 
@@ -78,7 +78,7 @@ def test_every_event_is_known_to_s3():
 
 def test_configurations_of_others_stay_unchanged():
     merged = with_queue(OTHERS, NAME, ARN, ["styles/"])
-    assert merged["QueueConfigurations"] == [*OTHERS["QueueConfigurations"], *ours("styles/")]
+    assert merged["QueueConfigurations"] == [*OTHERS["QueueConfigurations"], *own("styles/")]
     del merged["QueueConfigurations"]
     assert merged == {name: value for name, value in OTHERS.items() if name != "QueueConfigurations"}
 
@@ -111,8 +111,8 @@ def test_unsubscribing_without_a_subscription_changes_nothing():
 
 @pytest.mark.parametrize("other", [f"{NAME}-dev", f"{NAME}-2", f"{NAME}s"])
 def test_a_stack_whose_name_begins_with_this_ones_keeps_its_configurations(other):
-    theirs = with_queue({}, other, "arn:theirs", ["styles/"])
-    assert without_queue(theirs, NAME) == theirs
+    foreign = with_queue({}, other, "arn:theirs", ["styles/"])
+    assert without_queue(foreign, NAME) == foreign
 
 
 def test_the_response_metadata_is_not_sent_back():
@@ -185,7 +185,7 @@ def applied(bucket, change=subscribe, *, is_removal=False, queue_arn="", is_late
 
 
 def undoing(times, configuration):
-    """Another party whose write, started before ours, arrives after it: so many times."""
+    """Another party whose write, started before ours, arrives after it, ``times`` times."""
     pending = [configuration] * times
 
     def undo(bucket):
@@ -203,10 +203,10 @@ def test_a_subscription_is_written_once_without_interference():
 
 
 def test_a_subscription_that_another_party_overwrote_is_merged_again():
-    theirs = {"QueueConfigurations": [queue("new")]}
-    bucket = Bucket(OTHERS, undoing(2, theirs))
+    foreign = {"QueueConfigurations": [queue("new")]}
+    bucket = Bucket(OTHERS, undoing(2, foreign))
     pauses = applied(bucket)
-    assert bucket.configuration == subscribe(theirs)
+    assert bucket.configuration == subscribe(foreign)
     assert bucket.puts == 3
     assert len(pauses) == 2
     assert all(pause > 0 for pause in pauses)

@@ -26,16 +26,16 @@ def day(number):
     return timestamp(datetime.fromisoformat(NOON) + timedelta(days=number))
 
 
-def below(harness, folder):
+def keys_below(harness, folder):
     return [key for key in sorted(harness.store.objects) if key.startswith(folder)]
 
 
 def revisions(harness, folder):
-    return [int(key.removeprefix(folder)[:12]) for key in below(harness, folder)]
+    return [int(key.removeprefix(folder)[:12]) for key in keys_below(harness, folder)]
 
 
-def lived(days, count=36, lost_every=0, **more):
-    """A hand whose manifest had a revision on each day; now and then one that was lost came before."""
+def aged_harness(days, count=36, lost_every=0, **more):
+    """A harness with one revision per day; every ``lost_every`` days the first attempt to commit is lost."""
     harness = complete_harness(count, **more)
     for number in range(1, days + 1):
         harness.now = day(number)
@@ -54,39 +54,39 @@ def lost_once(harness):
     return before_put
 
 
-def referred(harness):
+def referenced_pages(harness):
     """The pages that the head and the checkpoints in the bucket refer to."""
-    found = [
+    referencing = [
         harness.head(),
-        *(heads.decode(STYLE, harness.store.objects[key][1]) for key in below(harness, CHECKPOINTS)),
+        *(heads.decode(STYLE, harness.store.objects[key][1]) for key in keys_below(harness, CHECKPOINTS)),
     ]
-    return {page.key for head in found for page in head.pages}
+    return {page.key for head in referencing for page in head.pages}
 
 
-def whole(harness):
-    """That all is there by which the head, and the history that is kept, can be read."""
-    assert referred(harness) <= set(harness.store.objects)
-    names = change_log.parse_names(below(harness, RECORDS))
+def check_readable(harness):
+    """Asserts that the head and the retained history can be read."""
+    assert referenced_pages(harness) <= set(harness.store.objects)
+    names = change_log.parse_names(keys_below(harness, RECORDS))
     retained = [link.revision for link in change_log.follow_chain(names, harness.head())]
     assert retained == list(range(retained[0], harness.head().revision + 1))
 
 
 def test_only_objects_of_the_head_and_of_the_retained_history_stay():
-    harness = lived(60, lost_every=5)
+    harness = aged_harness(60, lost_every=5)
     harness.now = day(62)
-    garbage = set(below(harness, STYLE.folder))
+    garbage = set(keys_below(harness, STYLE.folder))
     deleted = collect_garbage(harness.environment, STYLE)
-    retained = set(below(harness, STYLE.folder))
+    retained = set(keys_below(harness, STYLE.folder))
     assert deleted == len(garbage - retained) == len(harness.store.requests_for("DELETE")) > 60
-    assert set(below(harness, PAGES)) == referred(harness)
-    # The record of day n is that of revision n + 1; what is written 30 days ago is kept.
+    assert set(keys_below(harness, PAGES)) == referenced_pages(harness)
+    # The record of day n is that of revision n + 1; a record of 30 days ago is retained.
     assert revisions(harness, RECORDS) == list(range(33, 62))
     assert set(revisions(harness, CHECKPOINTS)) == set(range(36, 62, EVERY))
-    whole(harness)
+    check_readable(harness)
 
 
 def test_a_second_garbage_collection_deletes_nothing():
-    harness = lived(60, lost_every=5)
+    harness = aged_harness(60, lost_every=5)
     harness.now = day(62)
     collect_garbage(harness.environment, STYLE)
     before = dict(harness.store.objects)
@@ -98,20 +98,20 @@ def test_a_second_garbage_collection_deletes_nothing():
 @pytest.mark.parametrize("cut", range(0, 120, 5))
 def test_an_interrupted_garbage_collection_loses_nothing_and_the_next_one_finishes_it(cut, at_once, monkeypatch):
     monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", at_once)
-    harness = lived(40, lost_every=3)
+    harness = aged_harness(40, lost_every=3)
     harness.now = day(42)
     harness.seconds_left = lambda: 900 if len(harness.store.requests_for("DELETE")) < cut else RESERVE_SECONDS - 1
     collect_garbage(harness.environment, STYLE)
     assert len(harness.store.requests_for("DELETE")) <= cut + at_once
-    whole(harness)
+    check_readable(harness)
     harness.seconds_left = lambda: 900
     collect_garbage(harness.environment, STYLE)
-    whole(harness)
-    assert set(below(harness, PAGES)) == referred(harness)
+    check_readable(harness)
+    assert set(keys_below(harness, PAGES)) == referenced_pages(harness)
 
 
 def test_expired_history_is_deleted_oldest_first():
-    harness = lived(60)
+    harness = aged_harness(60)
     harness.now = day(62)
     collect_garbage(harness.environment, STYLE)
     records = harness.store.requests_for("DELETE", RECORDS)
@@ -122,15 +122,15 @@ def test_expired_history_is_deleted_oldest_first():
 @pytest.mark.parametrize(("age", "retained"), [(0, True), (0.99, True), (1.01, False), (29, False)])
 def test_objects_of_a_lost_commit_are_deleted_after_a_day(age, retained):
     harness = complete_harness(36)
-    before = set(below(harness, STYLE.folder))
+    before = set(keys_below(harness, STYLE.folder))
     harness.store.before_put = lost_once(harness)
     harness.commit(harness.upload("0003.jpg", body=b"other"))
-    lost = {key for key in set(below(harness, STYLE.folder)) - before if harness.head().commit not in key}
+    lost = {key for key in set(keys_below(harness, STYLE.folder)) - before if harness.head().commit not in key}
     assert [key.rpartition("/")[0].rpartition("/")[2] for key in sorted(lost)] == ["changes", "pages"]
     harness.now = day(age)
     collect_garbage(harness.environment, STYLE)
     assert (lost & set(harness.store.objects)) == (lost if retained else set())
-    whole(harness)
+    check_readable(harness)
 
 
 @pytest.mark.parametrize(("age", "retained"), [(0.5, True), (1.01, False)])
@@ -144,7 +144,7 @@ def test_a_replaced_page_without_a_checkpoint_is_garbage_once_it_is_a_day_old(ag
 
 
 def test_pages_and_records_of_a_commit_in_progress_are_not_deleted():
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.now = day(42)
 
     def collected_meanwhile():
@@ -155,12 +155,12 @@ def test_pages_and_records_of_a_commit_in_progress_are_not_deleted():
     outcome = harness.commit(harness.upload("0003.jpg", body=b"other"))
     assert outcome.conflicts == 0
     assert len(harness.entries()) == 36
-    whole(harness)
+    check_readable(harness)
 
 
 def test_pages_that_a_commit_uses_again_during_a_collection_stay():
     """The head moves on between the listing of the pages and that of the rest."""
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.now = day(42)
     get = harness.store.get
 
@@ -172,13 +172,13 @@ def test_pages_that_a_commit_uses_again_during_a_collection_stay():
 
     harness.store.get = moved_on_before
     collect_garbage(harness.environment, STYLE)
-    whole(harness)
+    check_readable(harness)
     assert len(harness.entries()) == 36
 
 
 @pytest.mark.parametrize(("history_days", "retained"), [(0, 1), (1, 1), (10, 10), (365, 21)])
 def test_history_is_retained_for_the_configured_days_and_at_least_one(history_days, retained):
-    harness = lived(20, history_days=history_days)
+    harness = aged_harness(20, history_days=history_days)
     harness.now = day(20.5)
     collect_garbage(harness.environment, STYLE)
     assert revisions(harness, RECORDS) == list(range(22 - retained, 22))
@@ -186,8 +186,8 @@ def test_history_is_retained_for_the_configured_days_and_at_least_one(history_da
 
 @pytest.mark.parametrize("count", [5, 36])
 def test_the_record_of_the_present_revision_is_never_deleted(count):
-    """By it a manifest that is recreated goes on with a higher revision, not with one that was there before."""
-    harness = lived(3, count)
+    """A recreated manifest continues from this record with a higher revision."""
+    harness = aged_harness(3, count)
     harness.now = day(400)
     collect_garbage(harness.environment, STYLE)
     harness.store.upload(HEAD, b"{")
@@ -196,7 +196,7 @@ def test_the_record_of_the_present_revision_is_never_deleted(count):
 
 
 def test_without_a_head_nothing_is_deleted():
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.store.remove(HEAD)
     harness.now = day(400)
     before = dict(harness.store.objects)
@@ -206,9 +206,9 @@ def test_without_a_head_nothing_is_deleted():
 
 @pytest.mark.parametrize("key", [HEAD, None], ids=["head", "kept checkpoint"])
 def test_with_an_unreadable_head_or_checkpoint_nothing_is_deleted(key):
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.now = day(42)
-    harness.store.upload(key or below(harness, CHECKPOINTS)[-1], b"{")
+    harness.store.upload(key or keys_below(harness, CHECKPOINTS)[-1], b"{")
     before = dict(harness.store.objects)
     with pytest.raises(UnreadableManifest):
         collect_garbage(harness.environment, STYLE)
@@ -216,7 +216,7 @@ def test_with_an_unreadable_head_or_checkpoint_nothing_is_deleted(key):
 
 
 def test_without_time_nothing_is_deleted():
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.now = day(42)
     harness.seconds_left = lambda: RESERVE_SECONDS - 1
     assert collect_garbage(harness.environment, STYLE) == 0
@@ -224,7 +224,7 @@ def test_without_time_nothing_is_deleted():
 
 
 def test_files_and_backups_of_heads_and_other_collections_are_no_garbage():
-    harness = lived(40)
+    harness = aged_harness(40)
     harness.store.upload(f"{STYLE.folder}set-aside/x.json", b"{}")
     commit(harness.environment, ACTOR, {harness.store.upload(ACTOR.prefix + "a.jpg", b"xyz").key: PUT})
     harness.now = day(400)

@@ -27,7 +27,7 @@ Act = Callable[[Harness, Any], None]
 
 
 class Killed(BaseException):
-    """The process is gone. Not an Exception: nothing may catch it and go on."""
+    """The process has died. Not an Exception, so that no code catches it."""
 
 
 class Stepped:
@@ -53,8 +53,8 @@ def _small(small_pages, monkeypatch):
     monkeypatch.setattr("s3_manifest.sweep.garbage._DELETE_BATCH", 3)
 
 
-def lived() -> tuple[Harness, dict[int, dict[str, str]]]:
-    """A paged manifest with a revision on each of some days, and what it said at each; a change is not told yet."""
+def aged_harness() -> tuple[Harness, dict[int, dict[str, str]]]:
+    """A paged manifest with one revision per day and uncommitted changes, and the files of each revision."""
     harness = complete_harness(24)
     history = {1: files_of(harness)}
     for number in range(1, DAYS + 1):
@@ -71,7 +71,7 @@ def lived() -> tuple[Harness, dict[int, dict[str, str]]]:
 
 
 def files_of(harness: Harness) -> dict[str, str]:
-    """What the pages of the head say; one that is not there is a KeyError."""
+    """The files in the pages of the head; a missing page raises KeyError."""
     pages = harness.head().pages
     assert pages
     runs = [decode_page(harness.store.objects[page.key][1], page) for page in pages]
@@ -88,7 +88,7 @@ def run_collector(harness: Harness, store: Any) -> None:
 
 
 def until_killed(act: Act, harness: Harness, number: int) -> None:
-    """Does it until its process is killed, before the request of that number."""
+    """Runs ``act`` until its process is killed, just before the request with this number."""
 
     def die() -> None:
         raise Killed
@@ -100,7 +100,7 @@ def until_killed(act: Act, harness: Harness, number: int) -> None:
 
 
 def retained_revisions(harness: Harness, history: dict[int, dict[str, str]]) -> list[int]:
-    """The revisions that can be read; each must say what it said."""
+    """The revisions that can be read; asserts that each has its original files."""
     history = history | {harness.head().revision: files_of(harness)}
     retained = []
     for revision in history:
@@ -128,7 +128,7 @@ def _whole_answers(monkeypatch):
 
 @pytest.mark.parametrize("act", [write, run_collector], ids=["the writer", "the collector"])
 def test_the_step_lists_cover_every_request(act):
-    harness, _ = lived()
+    harness, _ = aged_harness()
     store = Stepped(harness.store)
     act(harness, store)
     steps = WRITER_STEPS if act is write else COLLECTOR_STEPS
@@ -138,7 +138,7 @@ def test_the_step_lists_cover_every_request(act):
 @pytest.mark.parametrize("killed_at", COLLECTOR_STEPS)
 @pytest.mark.parametrize("step", WRITER_STEPS)
 def test_a_collector_between_two_requests_of_a_writer_deletes_nothing_it_needs(step, killed_at):
-    harness, history = lived()
+    harness, history = aged_harness()
     write(harness, Stepped(harness.store, step, lambda: until_killed(run_collector, harness, killed_at)))
     assert "0011b.jpg" in files_of(harness)
     check(harness, history)
@@ -147,7 +147,7 @@ def test_a_collector_between_two_requests_of_a_writer_deletes_nothing_it_needs(s
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing(step, killed_at):
-    harness, history = lived()
+    harness, history = aged_harness()
     run_collector(harness, Stepped(harness.store, step, lambda: until_killed(write, harness, killed_at)))
     check(harness, history)
 
@@ -155,10 +155,10 @@ def test_a_writer_that_commits_between_two_requests_of_a_collector_loses_nothing
 @pytest.mark.parametrize("step", COLLECTOR_STEPS)
 def test_pages_of_only_a_new_checkpoint_stay_whatever_their_age(step, monkeypatch):
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", DAYS + 2)
-    harness, history = lived()
+    harness, history = aged_harness()
 
     def commit_twice() -> None:
-        # The first leaves a checkpoint that refers to pages which the second takes the place of.
+        # The first leaves a checkpoint that refers to pages that the second replaces.
         for names in (["0002.jpg"], ["0006.jpg", "0013.jpg", "0018.jpg", "0023.jpg"]):
             commit(harness.environment, STYLE, dict.fromkeys(harness.upload(*names, body=b"more"), PUT))
             history[harness.head().revision] = files_of(harness)
@@ -169,16 +169,16 @@ def test_pages_of_only_a_new_checkpoint_stay_whatever_their_age(step, monkeypatc
 
 @pytest.mark.parametrize("killed_at", WRITER_STEPS)
 def test_only_leftovers_of_a_killed_writer_are_collected_later(killed_at):
-    harness, history = lived()
+    harness, history = aged_harness()
     until_killed(write, harness, killed_at)
     harness.now = timestamp(datetime.fromisoformat(harness.now) + timedelta(days=1, seconds=1))
     run_collector(harness, harness.store)
     write(harness, harness.store)
     retained = retained_revisions(harness, history)
     assert retained == list(range(retained[0], harness.head().revision + 1))
-    referred = {page.key for page in harness.head().pages}
+    referenced = {page.key for page in harness.head().pages}
     for key, (_, body) in list(harness.store.objects.items()):
         if key.startswith(STYLE.checkpoints_folder):
-            referred |= {page.key for page in heads.decode(STYLE, body).pages}
+            referenced |= {page.key for page in heads.decode(STYLE, body).pages}
     pages = {key for key in harness.store.objects if key.startswith(f"{STYLE.folder}pages/")}
-    assert referred <= pages
+    assert referenced <= pages

@@ -22,7 +22,7 @@ SWEPT = {
 
 
 def drifted():
-    """A hand whose manifest is wrong about the files in ``SWEPT``."""
+    """A harness whose manifest is wrong about the files in ``SWEPT``."""
     harness = complete_harness(36)
     for name, what in SWEPT.items():
         if what == "gone":
@@ -43,20 +43,20 @@ def comparer(harness, max_keys=10_000, min_seconds_left=30):
     )
 
 
-def found(harness, slots_each=64, start="", **more):
-    """What differs, by all ranges from a filename on; each range goes on where it stopped."""
+def differences(harness, slots_each=64, start="", **more):
+    """The differing names from ``start`` on, and how often a range had to be resumed."""
     compare = comparer(harness, **more)
     keys, stops = [], 0
     for whole in split_slots(compare.slots, start, slots_each):
-        within, rest = whole, start
-        while rest is not None:
-            result = compare.compare(within, rest)
+        within, position = whole, start
+        while position is not None:
+            result = compare.compare(within, position)
             keys += result.keys
-            assert result.resume_at is None or result.resume_at > rest
-            rest = result.resume_at
-            if rest is not None:
+            assert result.resume_at is None or result.resume_at > position
+            position = result.resume_at
+            if position is not None:
                 stops += 1
-                within = range(layout.slot_index(compare.slots, rest), within.stop)
+                within = range(layout.slot_index(compare.slots, position), within.stop)
     return sorted(key.removeprefix(PREFIX) for key in keys), stops
 
 
@@ -65,7 +65,7 @@ def found(harness, slots_each=64, start="", **more):
 def test_differences_are_found_once_with_any_size_of_listings_and_ranges(slots_each, listing):
     harness = drifted()
     harness.store.page_size = listing
-    assert found(harness, slots_each) == (sorted(SWEPT), 0)
+    assert differences(harness, slots_each) == (sorted(SWEPT), 0)
 
 
 @pytest.mark.parametrize("listing", [1, 2, 3, 5, 6, 7, 36])
@@ -73,7 +73,7 @@ def test_differences_are_found_once_with_any_size_of_listings_and_ranges(slots_e
 def test_differences_are_found_once_wherever_the_comparison_stops(max_keys, listing):
     harness = drifted()
     harness.store.page_size = listing
-    keys, stops = found(harness, max_keys=max_keys)
+    keys, stops = differences(harness, max_keys=max_keys)
     assert keys == sorted(SWEPT)
     assert stops or listing == 36
 
@@ -83,21 +83,21 @@ def test_differences_are_found_once_wherever_the_comparison_stops(max_keys, list
 )
 @pytest.mark.parametrize("slots_each", [1, 64])
 def test_a_comparison_from_a_name_on_skips_earlier_names(start, slots_each):
-    assert found(drifted(), slots_each, start) == (sorted(name for name in SWEPT if name >= start), 0)
+    assert differences(drifted(), slots_each, start) == (sorted(name for name in SWEPT if name >= start), 0)
 
 
 def test_with_little_time_left_a_comparison_stops_after_a_listing():
     harness = drifted()
     harness.store.page_size = 5
     harness.seconds_left = seconds(29)
-    keys, stops = found(harness)
+    keys, stops = differences(harness)
     assert (keys, stops) == (sorted(SWEPT), len(harness.store.requests_for("LIST")) - 1)
 
 
 def test_a_comparison_reads_each_page_once():
     harness = drifted()
     pages = [page.key for page in harness.head().pages]
-    found(harness)
+    differences(harness)
     assert harness.store.requests_for("GET", f"{STYLE.folder}pages/") == pages
 
 
@@ -123,12 +123,12 @@ def test_a_sidecar_that_differs_is_found(sidecar, happened, count):
     harness = complete_harness(count)
     if happened != "new":
         harness.commit(harness.upload(sidecar, body=b"{}"))
-        assert found(harness)[0] == []
+        assert differences(harness)[0] == []
     harness.store.remove(PREFIX + sidecar)
     if happened != "gone":
         harness.upload(sidecar, body=b'{"title": "Ice"}')
-    assert found(harness)[0] == [sidecar]
-    assert found(harness, slots_each=1, max_keys=0)[0] == [sidecar]
+    assert differences(harness)[0] == [sidecar]
+    assert differences(harness, slots_each=1, max_keys=0)[0] == [sidecar]
 
 
 def test_many_more_files_than_a_page_holds_are_reported_before_the_listing_ends():
@@ -142,7 +142,7 @@ def test_many_more_files_than_a_page_holds_are_reported_before_the_listing_ends(
 
 @pytest.mark.parametrize("left", [0, 1, 7], ids=["everything", "all but the last", "all but the last few"])
 def test_a_comparison_of_an_emptied_collection_stops_early_too(left):
-    """Of a large collection that was emptied more would differ than a sweep can hold."""
+    """An emptied large collection has more differences than a sweep can hold."""
     harness = complete_harness(360)
     for name in names(*range(360 - left)):
         harness.store.remove(PREFIX + name)

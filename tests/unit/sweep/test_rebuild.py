@@ -43,22 +43,22 @@ def page_broken_in_its_middle(harness):
     harness.store.upload(key, harness.store.objects[key][1].replace(b'"size_bytes":3', b'"size_bytes":"x"'))
 
 
-HARMS = [broken_head, newer_head, missing_page, truncated_page, page_broken_in_its_middle]
+DAMAGES = [broken_head, newer_head, missing_page, truncated_page, page_broken_in_its_middle]
 
 
-def harmed(harm):
+def damaged(damage):
     harness = complete_harness(36)
     for n in range(2):
         harness.commit(harness.upload(f"more{n}.jpg"))
-    harm(harness)
+    damage(harness)
     harness.now = EVENING
     clear_records(harness)
     return harness
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revision_continues(harm):
-    harness = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revision_continues(damage):
+    harness = damaged(damage)
     etag, body = harness.store.objects[HEAD][0].etag, harness.store.objects[HEAD][1]
     run_sweep(harness, REBUILD)
     assert harness.store.objects[f"{BACKUPS}{etag}.json"][1] == body
@@ -68,18 +68,18 @@ def test_an_unreadable_manifest_is_backed_up_and_rebuilt_from_s3_and_its_revisio
     assert harness.announcements == [(4, False)]
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_rebuilt_manifest_is_swept_without_drift(harm):
-    harness = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_rebuilt_manifest_is_swept_without_drift(damage):
+    harness = damaged(damage)
     run_sweep(harness, REBUILD)
     assert [done.drift for done in run_sweep(harness)] == [0]
     assert harness.head().last_verified_at == EVENING
 
 
 @pytest.mark.parametrize("job", [SWEEP_STYLE, None], ids=["a sweep", "a commit"])
-@pytest.mark.parametrize("harm", [broken_head, newer_head])
-def test_an_unreadable_head_is_only_replaced_on_request(harm, job):
-    harness = harmed(harm)
+@pytest.mark.parametrize("damage", [broken_head, newer_head])
+def test_an_unreadable_head_is_only_replaced_on_request(damage, job):
+    harness = damaged(damage)
     before = dict(harness.store.objects)
     with pytest.raises(UnreadableManifest):
         run_sweep(harness, job) if job else harness.commit([PREFIX + "0000.jpg"])
@@ -112,9 +112,9 @@ def test_a_deleted_head_is_recreated_with_a_revision_above_its_old_records():
     assert (harness.head().revision, harness.head().total_files) == (3, 6)
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_rebuild_that_is_delivered_again_replaces_nothing_twice(harm):
-    harness = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_rebuild_that_is_delivered_again_replaces_nothing_twice(damage):
+    harness = damaged(damage)
     run_sweep(harness, REBUILD)
     before = harness.head()
     run_sweep(harness, REBUILD, repeated=True)
@@ -124,9 +124,9 @@ def test_a_rebuild_that_is_delivered_again_replaces_nothing_twice(harm):
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_rebuild_whose_response_is_lost_is_announced_once(harm, stored):
-    harness = harmed(harm)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_rebuild_whose_response_is_lost_is_announced_once(damage, stored):
+    harness = damaged(damage)
     put = harness.store.put
 
     def lost(key, body, **more):
@@ -144,14 +144,14 @@ def test_a_rebuild_whose_response_is_lost_is_announced_once(harm, stored):
 
 
 def test_a_repeated_backup_has_the_same_key():
-    harness = harmed(broken_head)
+    harness = damaged(broken_head)
     first = back_up_unreadable(harness.environment, STYLE)
     assert back_up_unreadable(harness.environment, STYLE) == first
     assert [key for key in harness.store.objects if key.startswith(BACKUPS)] == [f"{BACKUPS}{first}.json"]
 
 
 def test_a_head_that_is_replaced_during_its_backup_stays():
-    harness = harmed(broken_head)
+    harness = damaged(broken_head)
     etag = back_up_unreadable(harness.environment, STYLE)
     harness.store.upload(HEAD, b"something newer")
     with pytest.raises(UnreadableManifest):

@@ -13,15 +13,15 @@ NESTED = parse_collections(
 )
 
 
-def holding(*keys, page=1000, collections=COLLECTIONS):
+def harness_with(*keys, page=1000, collections=COLLECTIONS):
     harness = Harness(RecordingStore(page_size=page), collections=collections)
     for key in keys:
         harness.store.upload(key, b"xyz")
     return harness
 
 
-def remembered(harness, *names):
-    """These collections have a manifest, and nothing in S3 any more."""
+def with_manifests(harness, *names):
+    """Commits manifests of collections that have no objects."""
     for kind, collection_id in names:
         collection = harness.collections.lookup(kind, collection_id)
         commit(harness.environment, collection, {collection.prefix + "gone": PUT})
@@ -29,8 +29,8 @@ def remembered(harness, *names):
 
 
 def enumerated(harness, left=lambda: 900):
-    """The collections that a sweep is asked for of, in order, and how many messages that took."""
-    queue, found, messages = [SweepAll()], [], 0
+    """The collections for which sweeps are queued, in order, and the number of messages."""
+    queue, swept, messages = [SweepAll()], [], 0
     harness.queued_jobs.clear()
     while queue:
         harness.seconds_left = left
@@ -40,10 +40,10 @@ def enumerated(harness, left=lambda: 900):
         queue = [job for job in harness.queued_jobs if isinstance(job, SweepAll)]
         assert done.enqueued == len(sweeps)
         assert done.finished == (not queue)
-        found += [(job.kind, job.id) for job in sweeps]
+        swept += [(job.kind, job.id) for job in sweeps]
         harness.queued_jobs.clear()
         assert messages < 1000, "the enumeration has no end"
-    return found, messages
+    return swept, messages
 
 
 def styles(*ids):
@@ -67,39 +67,39 @@ def styles(*ids):
     ],
 )
 def test_each_collection_with_objects_or_a_manifest_is_swept_once(keys, manifests, expected):
-    assert enumerated(remembered(holding(*keys), *manifests)) == (expected, 1)
+    assert enumerated(with_manifests(harness_with(*keys), *manifests)) == (expected, 1)
 
 
 @pytest.mark.parametrize("page", [7, 100, 1000])
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 102, 200, 201, 250])
 def test_any_number_of_collections_is_swept_completely(count, page):
-    harness = holding(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
-    found, _ = enumerated(remembered(harness, *styles("000", "zzz")))
-    assert found == [("actor", "7"), *styles(*(f"{n:03}" for n in range(count)), "zzz")]
+    harness = harness_with(*(f"styles/{n:03}/a.jpg" for n in range(count)), "actors/7/a.jpg", page=page)
+    swept, _ = enumerated(with_manifests(harness, *styles("000", "zzz")))
+    assert swept == [("actor", "7"), *styles(*(f"{n:03}" for n in range(count)), "zzz")]
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 250])
 def test_a_paused_enumeration_continues_where_it_stopped(count):
     keys = [f"{kind}s/{n:03}/a.jpg" for kind in ("actor", "style") for n in range(count)]
-    found, messages = enumerated(holding(*keys), left=seconds(PAUSE - 1))
-    assert found == [(kind, f"{n:03}") for kind in ("actor", "style") for n in range(count)]
+    swept, messages = enumerated(harness_with(*keys), left=seconds(PAUSE - 1))
+    assert swept == [(kind, f"{n:03}") for kind in ("actor", "style") for n in range(count)]
     assert messages > 1
 
 
 def test_continuing_after_a_deleted_collection_misses_no_other():
-    harness = holding("styles/a/x", "styles/c/x", "actors/7/x")
+    harness = harness_with("styles/a/x", "styles/c/x", "actors/7/x")
     run_job(harness.environment, SweepAll(kind="style", after="b"), PAUSE)
     assert [job.id for job in harness.queued_jobs] == ["c"]
 
 
 def test_a_nested_collection_is_swept_beside_the_outer_one():
-    harness = holding("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
-    found, _ = enumerated(harness)
-    assert {("style", "16"), ("variant", "16"), ("draft", "d")} <= set(found)
-    assert len(set(found)) == len(found)
+    harness = harness_with("styles/16/a.jpg", "styles/16/variants/b.jpg", "styles/drafts/d/c.jpg", collections=NESTED)
+    swept, _ = enumerated(harness)
+    assert {("style", "16"), ("variant", "16"), ("draft", "d")} <= set(swept)
+    assert len(set(swept)) == len(swept)
 
 
 def test_the_objects_themselves_are_not_listed():
-    harness = holding(*(f"styles/16/{n}.jpg" for n in range(50)))
+    harness = harness_with(*(f"styles/16/{n}.jpg" for n in range(50)))
     enumerated(harness)
     assert {request.split()[0] for request in harness.store.requests} == {"FOLDERS"}

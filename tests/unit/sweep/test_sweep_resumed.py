@@ -32,7 +32,7 @@ HEAD = STYLE.head_key
 
 
 def drifted(page=4):
-    """A hand whose manifest is wrong about seven files, and one sidecar."""
+    """A harness whose manifest is wrong about seven files and one sidecar."""
     harness = complete_harness(36)
     harness.store.page_size = page
     for name in names(0, 1, 35):
@@ -45,7 +45,7 @@ def drifted(page=4):
 
 
 def incomplete(count=36):
-    """A hand whose manifest knows of one file of many, and the sweep that was asked for."""
+    """A harness whose manifest has only one of many files, and the sweep that its commit requested."""
     harness = Harness(RecordingStore(page_size=4))
     harness.commit(harness.upload(*names(*range(count)))[:1])
     (job,) = harness.queued_jobs
@@ -53,7 +53,7 @@ def incomplete(count=36):
     return harness, job
 
 
-def ended_well(harness):
+def check_complete(harness):
     assert files_in_manifest(harness) == files_in_bucket(harness)
     assert (harness.head().complete, harness.head().last_verified_at) == (True, harness.now)
 
@@ -65,7 +65,7 @@ def test_a_sweep_that_pauses_at_any_point_has_the_same_result(steps, slots_each,
         monkeypatch.setattr(sweep, bound, slots_each)
     harness = drifted()
     done = run_sweep(harness, left=lambda: seconds(*[900] * steps, PAUSE - 1))
-    ended_well(harness)
+    check_complete(harness)
     assert (drift(done), harness.head().title) == ((3, 3, 1), "Snow")
 
 
@@ -73,7 +73,7 @@ def test_a_sweep_that_pauses_at_any_point_has_the_same_result(steps, slots_each,
 def test_a_sweep_of_an_incomplete_manifest_that_pauses_at_any_point_completes_it(steps):
     harness, job = incomplete()
     done = run_sweep(harness, job, left=lambda: seconds(*[900] * steps, PAUSE - 1))
-    ended_well(harness)
+    check_complete(harness)
     assert (drift(done), set(harness.queue_delays) <= {0}) == ((0, 0, 0), True)
     assert sorted(set(harness.store.head_keys)) == [PREFIX + name for name in names(*range(1, 36))]
 
@@ -85,7 +85,7 @@ def test_a_job_that_an_earlier_version_queued_is_continued():
     job = decode_job(body.replace('"modified":3', '"altered":3'))
     assert job.progress == progress
     done = run_sweep(harness, job)
-    ended_well(harness)
+    check_complete(harness)
     last = done[-1].progress
     assert (last.missing, last.unexpected, last.modified) == (1 + 3, 2 + 3, 3 + 1)
 
@@ -99,21 +99,21 @@ def test_a_paused_sweep_observes_nothing_twice_and_continues_its_listing():
 
 
 def faulty(harness, at, error):
-    """The request of that number is not answered."""
+    """Lets the request with this number fail; returns a function that undoes this."""
     count = iter(range(at + 1))
 
-    def wrapped(ask):
-        def asked(*given, **more):
+    def wrapped(method):
+        def faulty_method(*args, **more):
             if next(count, None) == at:
                 raise error
-            return ask(*given, **more)
+            return method(*args, **more)
 
-        return asked
+        return faulty_method
 
     originals = {name: getattr(harness.store, name) for name in ("get", "list", "put", "add", "delete")}
-    for name, ask in originals.items():
-        setattr(harness.store, name, wrapped(ask))
-    return lambda: [setattr(harness.store, name, ask) for name, ask in originals.items()]
+    for name, method in originals.items():
+        setattr(harness.store, name, wrapped(method))
+    return lambda: [setattr(harness.store, name, method) for name, method in originals.items()]
 
 
 @pytest.mark.parametrize("at", range(24))
@@ -132,7 +132,7 @@ def test_a_sweep_that_dies_at_any_request_and_is_redelivered_has_the_same_result
         queue = [*queue[1:], *harness.queued_jobs]
         harness.queued_jobs.clear()
     assert died == 1
-    ended_well(harness)
+    check_complete(harness)
 
 
 DEATHS = ["announcing", "after the head was written, unanswered"]
@@ -149,7 +149,7 @@ def test_a_repeat_announces_the_revision_of_a_sweep_that_died_before_announcing_
     def fails(head, file_changes, *, repeated):
         raise AnnouncementFailed("not announced")
 
-    def unanswered(key, body, **more):
+    def response_lost(key, body, **more):
         put(key, body, **more)
         harness.seconds_left = seconds(1)
         raise OutcomeUnknown(key, "lost")
@@ -157,7 +157,7 @@ def test_a_repeat_announces_the_revision_of_a_sweep_that_died_before_announcing_
     if death == "announcing":
         harness.announce = fails
     else:
-        harness.store.put = unanswered
+        harness.store.put = response_lost
     with pytest.raises((AnnouncementFailed, SweepFailed)):
         run_job(harness.environment, job, PAUSE)
     harness.announce, harness.store.put, harness.seconds_left = announce, put, seconds(900)
@@ -167,20 +167,20 @@ def test_a_repeat_announces_the_revision_of_a_sweep_that_died_before_announcing_
 
 
 def test_a_revision_whose_response_was_lost_is_announced_by_the_next_message(monkeypatch):
-    """The look's second chunk was written and nobody said so: the message after it announces."""
+    """The response to the second chunk is lost, so the next message announces its revision."""
     monkeypatch.setattr("s3_manifest.reconcile.commit.CHUNK", 1)
     harness = complete_harness(3)
     harness.upload("new.jpg", "newer.jpg")
     run_job(harness.environment, SWEEP_STYLE, PAUSE)
     put, writes = harness.store.put, iter(range(9))
 
-    def second_unanswered(key, body, **more):
+    def second_response_lost(key, body, **more):
         put(key, body, **more)
         if next(writes) == 1:
             harness.seconds_left = seconds(1)
             raise OutcomeUnknown(key, "lost")
 
-    harness.store.put = second_unanswered
+    harness.store.put = second_response_lost
     run_job(harness.environment, harness.queued_jobs.pop(), PAUSE)
     harness.store.put, harness.seconds_left = put, seconds(900)
     assert (harness.head().revision, harness.announcements) == (3, [(2, False)])
@@ -203,7 +203,7 @@ def test_a_key_that_could_not_be_observed_is_retried_at_the_end():
     harness.store.unreadable = {PREFIX + "0001.jpg"}
     harness.store.before_put = harness.store.unreadable.clear
     run_sweep(harness, job)
-    ended_well(harness)
+    check_complete(harness)
 
 
 def test_a_key_to_observe_again_is_passed_to_the_next_message():
@@ -216,7 +216,7 @@ def test_a_key_to_observe_again_is_passed_to_the_next_message():
     harness.store.unreadable = set()
     harness.seconds_left = seconds(900)
     run_sweep(harness, harness.queued_jobs.pop())
-    ended_well(harness)
+    check_complete(harness)
 
 
 def test_a_sweep_fails_naming_a_key_that_stays_unreadable_and_keeps_its_entry():
@@ -245,7 +245,7 @@ def test_the_maximum_of_unreadable_objects_does_not_stop_a_sweep():
     harness.store.unreadable = {PREFIX + name for name in names(*range(1, MAX_UNREADABLE + 1))}
     harness.store.before_put = harness.store.unreadable.clear
     run_sweep(harness, job)
-    ended_well(harness)
+    check_complete(harness)
 
 
 def test_many_differing_keys_are_observed_before_the_listing_continues(monkeypatch):
@@ -255,7 +255,7 @@ def test_many_differing_keys_are_observed_before_the_listing_continues(monkeypat
     run_sweep(harness, job)
     lists = [at for at, item in enumerate(harness.store.requests) if item.startswith(f"LIST {PREFIX} ")]
     observations = [sum(item.startswith("HEAD") for item in harness.store.requests[a:b]) for a, b in pairwise(lists)]
-    # Of one page, as many as four may hold are listed before it is compared.
+    # A page is compared once as many keys are listed as four pages may hold.
     assert max(observations) <= 10 + 4 * SMALL_PAGES["MAX_PAGE"] + 4
     assert harness.store.head_keys == [PREFIX + name for name in names(*range(1, 100))]
 
@@ -270,16 +270,16 @@ def test_keys_that_do_not_fit_into_a_message_are_listed_again(deep, monkeypatch)
     messages = []
     enqueue = harness.enqueue
 
-    def noted(jobs, delay_seconds=0):
+    def recording(jobs, delay_seconds=0):
         messages.extend(map(encode_job, jobs))
         enqueue(jobs, delay_seconds)
 
-    harness.enqueue = noted
+    harness.enqueue = recording
     done = run_sweep(harness)
-    ended_well(harness)
+    check_complete(harness)
     assert drift(done) == (18, 160, 0)
     assert len(messages) > 1 or not deep
-    # Beside the looks a message holds the name to go on after.
+    # Besides the pending keys, a message has the name to continue after.
     assert max(map(len, messages)) < 5000 + len(json.dumps(deep)) + 500
 
 
