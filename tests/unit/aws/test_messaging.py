@@ -36,13 +36,13 @@ class Queue:
         return [decode_job(entry["MessageBody"]) for call in self.calls for entry in call]
 
 
-def answering(answer):
+def client_returning(response):
     """Returns a client with this response."""
 
     def call(**_):
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     return SimpleNamespace(put_events=call, send_message_batch=call)
 
@@ -63,13 +63,13 @@ def test_an_event_is_sent_unchanged():
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_event_that_cannot_be_sent_fails_the_announcement(fault):
     with pytest.raises(AnnouncementFailed, match="event bus images"):
-        messaging.put_event(answering(fault), EVENT)
+        messaging.put_event(client_returning(fault), EVENT)
 
 
 def test_an_event_that_eventbridge_rejects_with_200_fails_the_announcement():
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
     with pytest.raises(AnnouncementFailed, match="event bus images: InternalFailure: try again"):
-        messaging.put_event(answering(refused), EVENT)
+        messaging.put_event(client_returning(refused), EVENT)
 
 
 @pytest.mark.parametrize(("count", "calls"), [(0, []), (1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
@@ -114,7 +114,7 @@ def test_names_with_characters_that_sqs_rejects_are_transmitted(name):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_jobs_that_cannot_be_sent_are_not_queued(fault):
     with pytest.raises(JobsNotQueued, match="queue"):
-        messaging.send_jobs(answering(fault), "queue", sweeps(1), 0)
+        messaging.send_jobs(client_returning(fault), "queue", sweeps(1), 0)
 
 
 @pytest.mark.parametrize("refused", ["0", "9", "10"])

@@ -161,7 +161,7 @@ def test_upload_headers_make_s3_verify_the_content():
         ("a.png", "image/x-mine; v=1", "image/x-mine; v=1"),
     ],
 )
-def test_the_content_type_is_the_one_given_or_follows_from_the_suffix(filename, requested, content_type):
+def test_the_content_type_is_the_requested_one_or_follows_from_the_suffix(filename, requested, content_type):
     assert (
         image_headers(image(filename, content_type=requested), None, overwrite=True).headers["Content-Type"]
         == content_type

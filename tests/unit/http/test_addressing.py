@@ -103,9 +103,9 @@ def test_a_query_string_is_decoded_once_by_the_url_standard(raw, query):
     ],
 )
 def test_an_ambiguous_query_string_is_refused(raw, parameter):
-    with pytest.raises(BadParameter) as refused:
+    with pytest.raises(BadParameter) as error:
         query_of(raw)
-    assert refused.value.parameter == parameter
+    assert error.value.parameter == parameter
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_an_ambiguous_query_string_is_refused(raw, parameter):
     ],
 )
 def test_an_ambiguous_path_or_a_name_in_path_and_query_is_refused(path, query, parameter):
-    with pytest.raises(BadParameter) as refused:
+    with pytest.raises(BadParameter) as error:
         route_of(path, query)
-    assert refused.value.parameter == parameter
+    assert error.value.parameter == parameter
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_missing_filename_is_not_found(run, name):
     assert run.find(name) is None
 
 
-def test_in_an_empty_run_nothing_is_found():
+def test_an_empty_run_has_no_entries():
     assert (Run().find("a"), len(Run()), names(Run().starting_at("a"))) == (None, 0, [])
 
 

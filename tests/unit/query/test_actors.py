@@ -95,7 +95,7 @@ def test_an_actor_whose_number_is_padded_to_any_width_is_found(name):
 
 
 @pytest.mark.parametrize("requested", ["42", "0042", "7"])
-def test_many_actors_cost_no_more_requests(requested):
+def test_the_requests_to_find_an_actor_do_not_depend_on_the_number_of_actors(requested):
     few, many = bucket(MAN), bucket(MAN)
     for number in range(5000):
         many.upload(f"{ACTORS}{number + 20_000}_somebody/a.png", b"x")
@@ -145,7 +145,7 @@ def test_an_impossible_name_raises_no_such_actor(requested):
         resolved(bucket(), requested)
 
 
-def test_a_deployment_may_have_no_actors():
+def test_a_deployment_without_an_actor_pattern_raises_no_such_actor():
     with pytest.raises(NoSuchActor, match="Collections has no pattern"):
         resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT))
 

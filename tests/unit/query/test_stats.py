@@ -122,7 +122,7 @@ def test_sizes_at_any_moment_come_from_change_records(seed, monkeypatch):
     assert sizes == [truth[minute] for minute in minutes]
 
 
-def test_a_collection_that_did_not_change_takes_the_head_and_one_record():
+def test_sizes_of_an_unchanged_collection_take_the_head_and_one_record():
     harness, _, end = history(1)
     harness.store.requests.clear()
     sizes_at(harness.snapshot(), [at(end + n) for n in range(30)])

@@ -21,8 +21,8 @@ def entries(*names, **facts):
     return [entry(name, **facts) for name in names]
 
 
-def shown(found):
-    return [image.filename for image in training_data(MAN, HEAD, found).training_images]
+def shown(files):
+    return [image.filename for image in training_data(MAN, HEAD, files).training_images]
 
 
 def actors_file(filename):
@@ -45,8 +45,8 @@ def test_an_actor_without_a_number_has_its_name_as_id():
 
 def test_a_training_image_has_its_key_its_url_its_size_and_its_rating():
     observations = entry("b.jpg", size=3 * MEBIBYTE // 2, last_modified=EVENING)
-    found = [entry("a.jpg"), observations.model_copy(update={"good": False})]
-    first, second = training_data(MAN, HEAD, found).training_images
+    files = [entry("a.jpg"), observations.model_copy(update={"good": False})]
+    first, second = training_data(MAN, HEAD, files).training_images
     assert first.index == 0
     assert second == TrainingImage(
         index=1, filename="b.jpg", s3_url=observations.s3_url, size_mb=1.5, modified_date=EVENING, good=False
@@ -85,10 +85,10 @@ def test_a_hidden_file_or_caption_is_not_a_training_image(facts):
     ],
 )
 def test_the_base_image_is_the_top_level_image_with_that_name(names, base):
-    found = base_image(entries(*names))
-    assert (found and found.filename) == base
+    image = base_image(entries(*names))
+    assert (image and image.filename) == base
     url = training_data(MAN, HEAD, [item for item in entries(*names) if item.filename != "base"]).base_image_path
-    assert url == (found and found.s3_url)
+    assert url == (image and image.s3_url)
 
 
 @pytest.mark.parametrize(
@@ -106,16 +106,16 @@ def test_statistics_count_all_images_and_those_of_each_generation():
         file_observation("notes.pdf", size=MEBIBYTE),
     ]
     head = head_of(*observations)
-    found = statistics(head, [item.state for item in observations if item.key.endswith(".jpg")])
-    assert (found.training_images_count, found.training_data_size_mb) == (3, 3.0)
-    expected = {(item.generation_id, item.type): (item.image_count, item.size_mb) for item in found.generations}
+    result = statistics(head, [item.state for item in observations if item.key.endswith(".jpg")])
+    assert (result.training_images_count, result.training_data_size_mb) == (3, 3.0)
+    expected = {(item.generation_id, item.type): (item.image_count, item.size_mb) for item in result.generations}
     assert expected == {(1, "s3_event"): (2, 2.0), (7, "declared"): (1, 1.0)}
     assert list(expected) == [(item.generation_id, item.type) for item in head.generations]
 
 
 def test_sizes_are_summed_before_they_are_rounded():
-    found = statistics(HEAD, entries(*(f"{n}.jpg" for n in range(100)), size=5000))
-    assert found.training_data_size_mb == 0.48
+    result = statistics(HEAD, entries(*(f"{n}.jpg" for n in range(100)), size=5000))
+    assert result.training_data_size_mb == 0.48
 
 
 def test_a_view_names_the_revision_of_its_manifest():

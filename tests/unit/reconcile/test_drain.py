@@ -61,7 +61,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_a_batch_that_is_not_full_is_the_last(harness):
+def test_a_batch_that_is_not_full_is_not_drained(harness):
     queue = Queue(messages(5, first=9))
     report = queue.run(harness, messages(9))
     assert (queue.calls, report.drained, len(queue.waiting)) == (0, 0, 5)

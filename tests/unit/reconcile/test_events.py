@@ -66,11 +66,11 @@ def test_a_removal_without_size_and_etag_is_accepted():
     assert keys(body(removed)) == ["styles/16/a.jpg"]
 
 
-def test_several_records_are_as_many_changes_in_their_order():
+def test_each_record_of_a_message_is_a_change_in_order():
     assert keys(body(record("b"), record("a"), record("b"))) == ["b", "a", "b"]
 
 
-def test_no_records_are_no_changes():
+def test_an_event_without_records_has_no_changes():
     assert decode_body(body()) == []
 
 
@@ -273,7 +273,7 @@ def bridge(key="styles/16/a.jpg", kind="Object Created", **fields):
         "Object Not Invented Yet",
     ],
 )
-def test_every_eventbridge_event_of_s3_is_a_hint_to_observe_its_key(kind):
+def test_every_eventbridge_event_of_s3_names_a_key_to_observe(kind):
     (change,) = decode_body(json.dumps(bridge(kind=kind)))
     assert change == ObjectEvent("b", "styles/16/a.jpg", kind, "2026-03-01T08:00:00Z")
 

@@ -144,7 +144,7 @@ def test_an_object_with_a_name_similar_to_a_sidecar_is_a_file(filename):
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
-def test_the_title_is_that_of_collection_json_if_it_has_one(body, title):
+def test_collection_json_sets_the_title_if_it_has_one(body, title):
     harness = Harness()
     harness.commit(harness.upload("collection.json", body=body))
     assert harness.head().title == title

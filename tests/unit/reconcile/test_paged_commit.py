@@ -213,7 +213,7 @@ def test_no_head_is_written_when_a_page_or_the_record_is_refused(part):
     assert harness.store.objects[HEAD] == before
 
 
-def test_a_file_that_becomes_a_sidecar_leaves_its_page():
+def test_a_sidecar_of_a_paged_manifest_is_not_in_its_pages():
     harness = paged()
     harness.commit(harness.upload("collection.json", body=b'{"title": "Snow"}'))
     assert (harness.head().title, harness.head().total_files) == ("Snow", 36)

@@ -122,7 +122,7 @@ def test_the_error_for_a_newer_head_asks_for_an_upgrade():
 @pytest.mark.parametrize(
     "change", [{"revision": "1"}, {"revision": 0}, {"total_files": -1}, {"total_size_bytes": 1.0}, {"complete": 1}]
 )
-def test_an_invalid_summary_is_none(change):
+def test_an_invalid_summary_is_ignored(change):
     whole = Summary.model_validate(
         {name: FIELDS[name] for name in Summary.model_fields if name in FIELDS} | {"title": None}
     )

@@ -90,7 +90,7 @@ def test_the_configuration_is_not_modified_in_place():
     assert original == OTHERS
 
 
-def test_subscribing_twice_equals_once():
+def test_subscribing_again_changes_nothing():
     once = with_queue(OTHERS, NAME, ARN, ["actors/", "styles/"])
     assert with_queue(once, NAME, ARN, ["actors/", "styles/"]) == once
 

@@ -158,7 +158,7 @@ def test_pages_and_records_of_a_commit_in_progress_are_not_deleted():
     check_readable(harness)
 
 
-def test_pages_that_a_commit_uses_again_during_a_collection_stay():
+def test_pages_that_a_commit_reuses_during_a_garbage_collection_stay():
     """The head moves on between the listing of the pages and that of the rest."""
     harness = aged_harness(40)
     harness.now = day(42)

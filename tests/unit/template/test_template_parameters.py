@@ -27,14 +27,14 @@ def truth(condition, values):
     """Evaluates a condition or a rule's assertion."""
     if isinstance(condition, str):
         return condition
-    ((function, given),) = condition.items()
+    ((function, argument),) = condition.items()
     if function == "Ref":
-        return values[given]
+        return values[argument]
     if function == "Condition":
-        return truth(TEMPLATE["Conditions"][given], values)
-    found = [truth(item, values) for item in given]
+        return truth(TEMPLATE["Conditions"][argument], values)
+    operands = [truth(item, values) for item in argument]
     combine = {"Fn::Equals": lambda pair: pair[0] == pair[1], "Fn::Not": lambda item: not item[0]}
-    return (combine | {"Fn::And": all, "Fn::Or": any})[function](found)
+    return (combine | {"Fn::And": all, "Fn::Or": any})[function](operands)
 
 
 def deployed(**parameters):
@@ -78,12 +78,12 @@ def named_in(part):
 
 def before(name, resources):
     """Returns the resources that are created before this one."""
-    found, waiting = set(), [name]
+    ancestors, waiting = set(), [name]
     while waiting:
         direct = set(named_in(resources[waiting.pop()])) & resources.keys()
-        waiting += direct - found
-        found |= direct
-    return found
+        waiting += direct - ancestors
+        ancestors |= direct
+    return ancestors
 
 
 @pytest.mark.parametrize(("auth", "edits"), list(product(({}, JWT), ("true", "false"))))
@@ -152,10 +152,10 @@ def test_the_dashboard_shows_only_deployed_functions(edits):
 RIGHTS = {"GET": "read", "POST": "edit", "PATCH": "edit", "DELETE": "delete"}
 
 
-@pytest.mark.parametrize("given", list(product(("", "images/read"), ("", "images/edit"), ("", "images/delete"))))
-def test_each_route_requires_the_scope_that_the_functions_require(given, monkeypatch):
+@pytest.mark.parametrize("scopes", list(product(("", "images/read"), ("", "images/edit"), ("", "images/delete"))))
+def test_each_route_requires_the_scope_that_the_functions_require(scopes, monkeypatch):
     names = ("JwtReadScope", "JwtEditScope", "JwtDeleteScope")
-    values = dict(zip(names, given, strict=True))
+    values = dict(zip(names, scopes, strict=True))
     resources = deployed(**JWT, **values)
     variables = template()["Globals"]["Function"]["Environment"]["Variables"]
     environment = {name: values.get(item.get("Ref"), "x") for name, item in variables.items() if isinstance(item, dict)}
@@ -182,12 +182,12 @@ def test_requests_are_limited_and_logged():
 def transformed():
     """Returns the template after the SAM transform."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    made = template()
-    for item in made["Resources"].values():
+    untransformed = template()
+    for item in untransformed["Resources"].values():
         for where in ("CodeUri", "ContentUri"):
             if where in item.get("Properties", {}):
                 item["Properties"][where] = "s3://artifacts/code.zip"
-    return Translator({}, Parser()).translate(made, {})["Resources"]
+    return Translator({}, Parser()).translate(untransformed, {})["Resources"]
 
 
 def test_each_function_logs_json_at_the_configured_level_into_its_own_group(transformed):
@@ -204,16 +204,16 @@ def test_each_log_level_of_the_template_is_applied_by_the_functions(on_lambda):
     levels = PARAMETERS["LogLevel"]["AllowedValues"]
     assert levels == ["DEBUG", "INFO", "WARN", "ERROR"]
     program = "from aws_lambda_powertools import Logger; print(Logger(service='a').log_level)"
-    found = []
+    applied = []
     for level in levels:
         # With JSON logs, Lambda sets the first from LoggingConfig; the template sets the second.
-        given = {"AWS_LAMBDA_LOG_LEVEL": level} if on_lambda else {}
-        environment = {**os.environ, **given, "POWERTOOLS_LOG_LEVEL": level}
+        lambda_level = {"AWS_LAMBDA_LOG_LEVEL": level} if on_lambda else {}
+        environment = {**os.environ, **lambda_level, "POWERTOOLS_LOG_LEVEL": level}
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, check=True
         )
-        found.append(int(done.stdout))
-    assert found == [10, 20, 30, 40]
+        applied.append(int(done.stdout))
+    assert applied == [10, 20, 30, 40]
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/"
