@@ -109,7 +109,7 @@ def through_http(api: Any, session: Any, tmp_path: Path) -> Deployment:
 
 @pytest.fixture(params=["s3", pytest.param("http", marks=pytest.mark.slow)])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """A deployment, reached in each of the two ways."""
+    """The deployment through S3, and through the HTTP API."""
     return request.getfixturevalue(f"through_{request.param}")
 
 
@@ -226,7 +226,7 @@ def sides(bucket: Bucket, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.Monk
     """A folder and a collection; beside the folder is one whose name starts the same."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "S3_MANIFEST_STACK", "S3_MANIFEST_ROOT"):
         monkeypatch.delenv(name, raising=False)
-    # A session reads botocore's descriptions of S3, which takes longer than a test.
+    # Creating a session loads botocore's model of S3, which takes longer than a test.
     monkeypatch.setattr(boto3, "Session", lambda **_: transfers.session())
     monkeypatch.setattr(client_deployment, "s3_client", cached_s3_client)
     monkeypatch.setattr(client_objects, "s3_client", cached_s3_client)

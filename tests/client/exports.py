@@ -37,7 +37,7 @@ ODD = (
 IMAGES = tuple(name for name in ODD if is_image(name))
 
 NO_FILES = ("../up.png", "/absolute.png", "a//b.png", "a/./b.png", "..", "folder/", "nul\0.png")
-"""Keys that no file below a folder can have as its name."""
+"""Keys that are not valid filenames below a folder."""
 
 
 def facts(**more: Any) -> Facts:
@@ -46,13 +46,13 @@ def facts(**more: Any) -> Facts:
 
 
 def of_generations(*ids: int | str) -> Facts:
-    made = (Generation(generation_id=value, type="run", generated_at=STAMP, image_count=1) for value in ids)
-    return facts(generations=tuple(made))
+    generations = (Generation(generation_id=value, type="run", generated_at=STAMP, image_count=1) for value in ids)
+    return facts(generations=tuple(generations))
 
 
 LICENSE = "https://creativecommons.org/publicdomain/zero/1.0/"
 FOR_CROISSANT = {"license": LICENSE, "creator": "The studio", "url": "https://example.org/styles/16"}
-"""What Croissant requires and no manifest holds."""
+"""The options that Croissant requires and no manifest holds."""
 
 STAMP = "2026-02-03T04:05:06.789Z"
 

@@ -30,11 +30,11 @@ def obey_permissions():
 
 def run(*arguments, environment=None, **more):
     """Runs the command; ``environment`` extends ``ENVIRONMENT``."""
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more
     return subprocess.run(
         [sys.executable, "-m", "s3_manifest_cli", *map(str, arguments)],
         env=ENVIRONMENT | (environment or {}),
         check=False,
         preexec_fn=obey_permissions,
-        **given,
+        **options,
     )

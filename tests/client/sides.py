@@ -1,4 +1,4 @@
-"""A folder and a collection on a real server, whose manifest the package's own commits write on request."""
+"""A local folder and a collection on a real server, whose manifest the tests commit explicitly."""
 
 import contextlib
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from s3_manifest_cli.main import main
 
 @dataclass
 class Sides:
-    """What is in S3 is in the manifest once it was committed, and not before; the client is behind a proxy."""
+    """The manifest lists an object only after ``commit``; the client connects through a proxy."""
 
     bucket: Bucket
     proxy: Proxy
@@ -41,7 +41,7 @@ class Sides:
     collection: Collection = STYLE
 
     def put(self, *filenames: str, body: bytes | None = None, **more: Any) -> None:
-        """Stores objects, each with its own bytes unless a body is given, and commits them to the manifest."""
+        """Stores objects, with the bytes of ``content_of`` unless a body is given, and commits them to the manifest."""
         for name in filenames:
             self.put_uncommitted(name, body, **more)
         self.commit(*filenames)
@@ -54,7 +54,7 @@ class Sides:
         self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self.key(filename))
 
     def commit(self, *filenames: str) -> None:
-        """Commits these files to the manifest, and that it was compared with S3 just now."""
+        """Commits these files to the manifest and marks it as verified now."""
         self.verify(timedelta(0), *filenames)
 
     def verify(self, ago: timedelta, *filenames: str) -> None:
@@ -67,7 +67,7 @@ class Sides:
         )
 
     def commit_incomplete(self, *filenames: str) -> None:
-        """Commits these files to the manifest, which stays incomplete: S3 refuses to return another one."""
+        """Commits these files to a manifest that stays incomplete: S3 denies reading another file."""
         self.put_uncommitted("unreadable.png")
         self.harness.now = timestamp(datetime.now(UTC))
         self.proxy.before = lambda request: refusal(403, "No") if request.key.endswith("unreadable.png") else None
@@ -82,7 +82,7 @@ class Sides:
 
     @property
     def store(self) -> S3Store:
-        """Past the proxy."""
+        """A store that bypasses the proxy."""
         return S3Store(self.bucket.name, self.bucket.client, _client(self.bucket.endpoint, retries=False))
 
     @property
@@ -95,14 +95,14 @@ class Sides:
         return self.collection.prefix + filename
 
     def write(self, *filenames: str, body: bytes | None = None) -> None:
-        """Files here, with the bytes that ``put`` gives objects of these names."""
+        """Writes local files, with the bytes that ``put`` gives objects of the same names."""
         for name in filenames:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_bytes(content_of(name) if body is None else body)
 
     @property
     def files(self) -> dict[str, bytes]:
-        """What is here."""
+        """The bytes of the local files, by filename."""
         return {
             path.relative_to(self.folder).as_posix(): path.read_bytes()
             for path in self.folder.rglob("*")
@@ -111,7 +111,7 @@ class Sides:
 
     @property
     def objects(self) -> dict[str, bytes]:
-        """What is in S3, by filename."""
+        """The bytes of the objects, by filename."""
         keys = [item.key for item in iter_objects(self.store, self.collection.prefix)]
         return {key.removeprefix(self.collection.prefix): self.bucket.body(key) for key in keys}
 
@@ -137,7 +137,7 @@ class Sides:
         }
 
     def call(self, *arguments: object, exit_code: int = 0) -> Result:
-        """The command, as a user calls it."""
+        """Runs a command as a user calls it."""
         answer = CliRunner().invoke(main, list(map(str, arguments)), env=self.environment)
         assert answer.exception is None or isinstance(answer.exception, SystemExit), answer.exception
         assert answer.exit_code == exit_code, answer.output
@@ -156,14 +156,14 @@ class Sides:
         return self.call("restore", "style/16", *options, exit_code=exit_code)
 
     def gets(self) -> list[str]:
-        """The files whose bytes were asked for."""
+        """The files that were requested by GET."""
         below = f"/{self.bucket.name}/{PREFIX}"
         return [request.key.removeprefix(below) for request in self.proxy.of("GET") if request.key.startswith(below)]
 
     @contextlib.contextmanager
-    def meanwhile(self, method: str, filename: str, does: Any) -> Iterator[None]:
-        """``does`` something just before S3 gets the first such request for a file."""
-        todo = [does]
+    def meanwhile(self, method: str, filename: str, action: Any) -> Iterator[None]:
+        """Calls ``action`` just before S3 receives the first such request for a file."""
+        todo = [action]
 
         def before(request: Any) -> None:
             if request.method == method and request.key.endswith("/" + filename) and todo:
@@ -183,7 +183,7 @@ def _client(endpoint: str, *, retries: bool) -> Any:
 
 
 def cached_s3_client(endpoint: str, *, retries: bool = True, **_: Any) -> Any:
-    """As ``s3_client``; to make one takes as long as the rest of a command."""
+    """``s3_client`` with a cache: creating a client takes as long as the rest of a command."""
     return _client(endpoint, retries=retries)
 
 
@@ -192,5 +192,5 @@ def content_of(filename: str) -> bytes:
 
 
 def bytes_by_name(*filenames: str) -> dict[str, bytes]:
-    """What ``Sides.put`` and ``Sides.write`` make of these names."""
+    """The files that ``Sides.put`` and ``Sides.write`` create for these names."""
     return {name: content_of(name) for name in filenames}

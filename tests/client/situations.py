@@ -39,7 +39,7 @@ def api_error(status: int, message: str) -> Answer:
 
 
 class Stage:
-    """Where a situation is acted out: a server that gives the ``answers``, a folder and, where asked for, a bucket."""
+    """The setup of a situation: a server that returns the ``answers``, a folder and, if needed, a bucket."""
 
     def __init__(self, server: AnsweringServer, place: Path, sides: Sides | None) -> None:
         self.server, self.place, self._sides = server, place, sides
@@ -55,7 +55,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Situation:
-    """``line`` is how the last line on stderr begins (after ``Error:``), or with ``stdout`` one on stdout."""
+    """``line`` is the start of the last line on stderr (after ``Error:``), or with ``stdout`` of a line on stdout."""
 
     group: str
     what: str
@@ -181,7 +181,7 @@ def _head_expired(stage: Stage) -> None:
 
 
 def _deleted_late(stage: Stage) -> None:
-    """A file here that the manifest lacks: before it is deleted, S3 is asked for it by a HEAD."""
+    """A local file that the manifest lacks: a pull sends a HEAD to S3 before it deletes the file."""
     stage.sides.put("b.png")
     stage.sides.write("a.png", "b.png")
     below = f"/{stage.sides.bucket.name}/{stage.sides.key('a.png')}"
@@ -688,15 +688,15 @@ class Outcome(NamedTuple):
 
 
 def act(situation: Situation, place: Path, bucket: Callable[[], Bucket]) -> Outcome:
-    """Acts it out below an empty folder; ``bucket`` makes one on a real server."""
+    """Runs the situation in an empty folder; ``bucket`` creates a bucket on a real server."""
     with ExitStack() as stack:
         server = stack.enter_context(AnsweringServer())
         server.answers = list(situation.answers) or [refused(500, "NothingSaid")]
         sides = None
         if situation.needs_bucket:
-            made = bucket()
-            proxy = stack.enter_context(Proxy(made.endpoint))
-            sides = Sides(made, proxy, place / "dest", place / "cache")
+            created = bucket()
+            proxy = stack.enter_context(Proxy(created.endpoint))
+            sides = Sides(created, proxy, place / "dest", place / "cache")
             sides.folder.mkdir()
         stage = Stage(server, place, sides)
         if situation.prepare:

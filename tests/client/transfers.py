@@ -1,4 +1,4 @@
-"""Shared by the tests of transfers: a bucket of a real server, and a proxy before it that can break requests."""
+"""Shared by the tests of transfers: a bucket on a real server, and a proxy that can break requests to it."""
 
 import contextlib
 import hashlib
@@ -34,7 +34,7 @@ _numbers = itertools.count()
 
 @cache
 def session() -> boto3.Session:
-    """A shared session: a new one reads botocore's descriptions of S3, which takes longer than a test."""
+    """A shared session: creating one loads botocore's model of S3, which takes longer than a test."""
     return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
 
 
@@ -47,7 +47,7 @@ def random_bytes(size: int, seed: int = 0) -> bytes:
 
 
 class Bucket(NamedTuple):
-    """A new bucket; ``client`` is independent of the tested one."""
+    """A new bucket; ``client`` is independent of the client under test."""
 
     name: str
     endpoint: str
@@ -106,7 +106,7 @@ class ProxyRequest(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer; ``cut`` is how many bytes of its body arrive before the connection breaks."""
+    """A response; the connection breaks after ``cut`` bytes of its body."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -119,8 +119,8 @@ def refusal(status: int, code: str) -> Reply:
 
 
 class Proxy:
-    """A server between a client and S3. ``before`` may answer instead of it; ``sent`` alters
-    what it gets, and ``after`` what it answers."""
+    """A proxy between a client and S3. ``before`` may respond instead of S3; ``sent`` alters
+    the body of a request, and ``after`` the response."""
 
     def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[ProxyRequest] = []
@@ -159,10 +159,10 @@ class Proxy:
         try:
             connection.request(request.method, request.path, self.sent(request, body), request.headers)
             answer = connection.getresponse()
-            found = Reply(answer.status, answer.getheaders(), answer.read())
+            response = Reply(answer.status, answer.getheaders(), answer.read())
         finally:
             connection.close()
-        return self.after(request, found)
+        return self.after(request, response)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         owner = self
@@ -196,11 +196,11 @@ class Proxy:
 
 
 def self_signed(folder: Path) -> Path:
-    """A certificate of 127.0.0.1 that no machine knows, with its key; without it in ``alone.pem`` beside it."""
+    """A self-signed certificate for 127.0.0.1 with its key; ``alone.pem`` beside it holds only the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -216,7 +216,7 @@ def self_signed(folder: Path) -> Path:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    alone = made.public_bytes(serialization.Encoding.PEM)
-    path.write_bytes(private + alone)
-    path.with_name("alone.pem").write_bytes(alone)
+    certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
+    path.write_bytes(private + certificate_pem)
+    path.with_name("alone.pem").write_bytes(certificate_pem)
     return path

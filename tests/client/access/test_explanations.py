@@ -1,4 +1,4 @@
-"""Which cause and which remedy a user reads, by the error code and not by the HTTP status."""
+"""The printed cause and remedy follow from the error code, not from the HTTP status."""
 
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, HTTPClientError, ParamValidationError

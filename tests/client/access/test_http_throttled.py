@@ -1,4 +1,4 @@
-"""The HTTP API answers 429 to more requests than its parameters allow; the client waits and asks again."""
+"""The HTTP API answers 429 to more requests than its parameters allow; the client waits and retries."""
 
 import json
 import threading
@@ -15,13 +15,13 @@ from s3_manifest_cli.errors import Unavailable
 
 @pytest.fixture
 def api(monkeypatch) -> Iterator[tuple[HttpApi, list[int], list[str], list[float]]]:
-    """An API that answers with these statuses in turn, what it was asked, and how long the client waited."""
-    statuses, asked, waited = [], [], []
-    monkeypatch.setattr(http_api.time, "sleep", waited.append)
+    """A client of an API that answers with ``statuses`` in turn, the received bodies, and the client's delays."""
+    statuses, bodies, delays = [], [], []
+    monkeypatch.setattr(http_api.time, "sleep", delays.append)
 
     class Throttling(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
             body = json.dumps({"message": "Too Many Requests"}).encode()
             self.send_response(statuses.pop(0))
             self.send_header("Content-Type", "application/json")
@@ -35,32 +35,32 @@ def api(monkeypatch) -> Iterator[tuple[HttpApi, list[int], list[str], list[float
     with HTTPServer(("127.0.0.1", 0), Throttling) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield HttpApi(f"http://127.0.0.1:{server.server_port}", boto3.Session(), "token"), statuses, asked, waited
+        yield HttpApi(f"http://127.0.0.1:{server.server_port}", boto3.Session(), "token"), statuses, bodies, delays
         server.shutdown()
         thread.join()
 
 
 def test_a_throttled_request_is_retried_with_its_body_and_increasing_delays(api):
-    client, statuses, asked, waited = api
+    client, statuses, bodies, delays = api
     statuses += [429, 429, 200]
     assert client.request("POST", "/api/manifests/rescan", body={"a": 1}).status == 200
-    assert asked == ['{"a":1}'] * 3
-    assert 0 < waited[0] < 0.51
-    assert 0.5 <= waited[1] <= 1
+    assert bodies == ['{"a":1}'] * 3
+    assert 0 < delays[0] < 0.51
+    assert 0.5 <= delays[1] <= 1
 
 
 def test_a_request_that_stays_throttled_fails(api):
-    client, statuses, asked, waited = api
+    client, statuses, bodies, delays = api
     statuses += [429] * 9
     with pytest.raises(Unavailable):
         client.request("POST", "/api/manifests/rescan", body={"a": 1})
-    assert (len(asked), len(waited)) == (5, 4)
+    assert (len(bodies), len(delays)) == (5, 4)
 
 
 @pytest.mark.parametrize("status", [403, 500, 503])
 def test_only_throttled_requests_are_retried(api, status):
-    client, statuses, asked, waited = api
+    client, statuses, bodies, delays = api
     statuses += [status, 200]
     with pytest.raises(Unavailable):
         client.request("POST", "/api/manifests/rescan", body={"a": 1})
-    assert (len(asked), waited) == (1, [])
+    assert (len(bodies), delays) == (1, [])

@@ -1,4 +1,4 @@
-"""The client from Python: one place to import it from, and functions that return what they did."""
+"""The Python API: one module to import from, and functions that return their results."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""How runs end that fail: real processes; one line on stderr, one exit code, and with --json one document on stdout."""
+"""How real processes fail: with one line on stderr, one exit code, and with --json one document on stdout."""
 
 import json
 import os
@@ -25,10 +25,10 @@ CLEAN = {
 
 
 def ended(*arguments, program="from s3_manifest_cli.program import run; run()", before="", **more):
-    """The command in a process of its own, after some code in it."""
+    """Runs the command in a separate process, after the code in ``before``."""
     code = f"{textwrap.dedent(before)}\n{program}"
-    given = {"env": CLEAN, "capture_output": True, "timeout": 60} | more
-    return subprocess.run([sys.executable, "-c", code, *arguments], check=False, **given)
+    options = {"env": CLEAN, "capture_output": True, "timeout": 60} | more
+    return subprocess.run([sys.executable, "-c", code, *arguments], check=False, **options)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def copy(sides, verb, *options, exit_code=0):
 
 @pytest.fixture
 def differing(sides):
-    """Each side has files that the other has not, at the top and in a folder."""
+    """Each side has files that the other lacks, at the top and in a folder."""
     sides.put("both.png", "s3.png", "sub/s3.png", "sub/deep/s3.txt")
     sides.write("both.png", "here.png", "sub/here.png", "sub/deep/here.txt")
     return sides

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def three(sides):
-    """One that is well, one whose bytes were replaced and whose metadata were kept, and one without metadata."""
+    """Three manifests: a valid one, one with replaced bytes and the old metadata, and one without metadata."""
     sides.put("a.png", "b.png")
     client, bucket, bucket_keys = sides.bucket.client, sides.bucket.name, sides.bucket.keys()
     (key,) = [key for key in bucket_keys if key.endswith("16/manifest.json")]

@@ -1,4 +1,4 @@
-"""What users read when they call a command wrongly."""
+"""The error messages for wrong calls of a command."""
 
 import pytest
 

@@ -11,7 +11,7 @@ from s3_manifest_cli.main import main
 
 @pytest.fixture
 def run(api, session, tmp_path, monkeypatch):
-    """Runs a command through the HTTP API; its exit code, and what it printed."""
+    """Runs a command through the HTTP API; returns its exit code and its output."""
     for name, value in {
         "S3_MANIFEST_API_URL": api.url,
         "S3_MANIFEST_API_TOKEN": "token",
@@ -46,7 +46,7 @@ def test_info_shows_the_facts(run, scenario, get_manifest):
 
 @pytest.fixture
 def get_manifest(account):
-    """The canonical facts, as they are stored."""
+    """The facts of the stored canonical manifest."""
 
     def get_manifest():
         head = account.manifest("styles/16/")

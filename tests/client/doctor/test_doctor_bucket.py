@@ -1,4 +1,4 @@
-"""A bucket is examined without a stack, as on a self-hosted S3 server."""
+"""doctor checks a bucket without a stack, as on a self-hosted S3 server."""
 
 import json
 from datetime import UTC, datetime

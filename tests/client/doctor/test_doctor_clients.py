@@ -1,4 +1,4 @@
-"""Failed requests say what to allow; and doctor's exit codes."""
+"""Errors of denied requests name the permission to allow; and doctor's exit codes."""
 
 import boto3
 import pytest

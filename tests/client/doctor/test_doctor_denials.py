@@ -1,4 +1,4 @@
-"""Reports what a bucket's policy denies the functions, before they send a request."""
+"""The check of which requests of the functions a bucket policy denies."""
 
 import json
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Manifests are compared with S3: what differs twice, what is lost, broken or overdue."""
+"""The checks that compare manifests with S3: drift, lost and modified pages, overdue sweeps."""
 
 import shlex
 import time

@@ -1,4 +1,4 @@
-"""What lifecycle rules and versioning do to manifests and data."""
+"""The checks of lifecycle rules and versioning: what they do to manifests and data."""
 
 import pytest
 

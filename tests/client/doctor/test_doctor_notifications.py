@@ -15,7 +15,7 @@ OURS = with_queue({}, "s3-manifest-it", QUEUE, ["actors/", "styles/"])
 
 def rule(id_="theirs", arn=THEIRS, events=("s3:ObjectCreated:*",), prefix="styles/", **suffix):
     name = "TopicArn" if ":sns:" in arn else "QueueArn"
-    # As S3 itself spells the names.
+    # S3 returns the names in this spelling.
     filters = [{"Name": "Prefix", "Value": prefix}] + [{"Name": "Suffix", "Value": value} for value in suffix.values()]
     return {"Id": id_, name: arn, "Events": list(events), "Filter": {"Key": {"FilterRules": filters}}}
 
@@ -94,7 +94,7 @@ MINE = "s3-manifest-it-0"
             {("error", "by hand"): '.Id != "by hand"'},
         ),
         ([rule("by hand", QUEUE, ALL)], {("notice", "by hand"): ""}),
-        # Another party's.
+        # Rules of another owner.
         ([rule(MINE, QUEUE, ALL), rule(prefix="invoices/")], {}),
         ([rule(MINE, QUEUE, ALL), rule(prefix="")], {("notice", "theirs"): ""}),
         ([rule(MINE, QUEUE, ALL), rule(events=["s3:ObjectTagging:*"])], {}),

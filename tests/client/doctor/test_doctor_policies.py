@@ -44,7 +44,7 @@ ALLOW = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": ["s3:PutObject
             [{k: v for k, v in DENY.items() if k != "Principal"} | {"NotPrincipal": {"AWS": ROLE}}],
             ("unknown", "No", "Deny"),
         ),
-        # It may name the session that the role becomes.
+        # The excepted principal may be a session of the role.
         (
             [{k: v for k, v in DENY.items() if k != "Principal"} | {"NotPrincipal": {"AWS": "x"}}],
             ("unknown", "No", "Deny"),
@@ -109,7 +109,7 @@ def test_a_decision_requires_that_all_possible_values_agree(known, decision):
         ({"ForAnyValue:StringNotEquals": {"s3:x-amz-acl": "private"}}, "implicitly denied"),
         ({"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}, "unknown"),
         ({"DateLessThan": {"aws:PrincipalArn": "2026-01-01"}}, "unknown"),
-        # One that surely does not hold is enough.
+        # One condition that certainly fails is enough.
         (
             {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}, "Bool": {"aws:SecureTransport": "false"}},
             "implicitly denied",

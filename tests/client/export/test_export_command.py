@@ -1,4 +1,4 @@
-"""The command, as a user calls it, on manifests that the package's own commits wrote to a server of S3's API."""
+"""``s3-manifest export`` as a user calls it, with manifests that real commits wrote to an S3-compatible server."""
 
 import csv
 import io
@@ -33,14 +33,14 @@ LINE_BREAK = "line\nbreak\x1b[2J.png"
 
 @pytest.fixture(scope="module")
 def bucket():
-    """A style with odd names, at revision 2, that none of the tests changes."""
+    """A style with unusual filenames at revision 2; no test changes it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             patch.delenv(name, raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        # A session reads botocore's descriptions of S3, most of a test's time: here once.
+        # Creating a session loads botocore's model of S3, which takes most of a test's time: done once.
         session = boto3.Session
         patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))
         with in_moto() as bucket:
@@ -64,7 +64,7 @@ def bucket():
 
 @pytest.fixture
 def export(bucket, monkeypatch):
-    # The manifest is of a day long ago, by a clock of its own.
+    # The timestamps of the manifest are of a day long ago.
     monkeypatch.setattr("s3_manifest_cli.client.manifests.manifest_warnings.MAX_AGE_DAYS", 36_500)
 
     def export(*arguments, exit_code=0):
@@ -241,7 +241,7 @@ def test_captions_do_not_replace_a_file_by_a_folder(export, tmp_path):
 
 
 def jpeg(width, height, orientation):
-    """The beginning of a JPEG, as far as its size: SOI, Exif, SOF0.
+    """The start of a JPEG, up to its dimensions: SOI, Exif, SOF0.
 
     https://www.cipa.jp/std/documents/download_e.html?DC-008-Translation-2023-E tells of the orientation.
     """
@@ -253,7 +253,7 @@ def jpeg(width, height, orientation):
 
 
 def tiff(path, width, height, at):
-    """A TIFF whose directory lies behind its pixels, as libtiff puts it; these are a hole in the file."""
+    """A TIFF whose directory follows its pixels, as libtiff writes it; the pixels are a hole in the file."""
     entries = struct.pack("<HHLLHHLL", 0x0100, 4, 1, width, 0x0101, 4, 1, height)
     with path.open("wb") as file:
         file.write(b"II*\0" + struct.pack("<L", at))

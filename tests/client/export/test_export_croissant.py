@@ -4,8 +4,8 @@ from urllib.parse import unquote
 from client.exports import FOR_CROISSANT, LICENSE, ODD, exported, facts, file, problems
 
 
-def described(entries, of=None, **given):
-    body, result = exported("croissant", entries, of, **(FOR_CROISSANT | given))
+def described(entries, of=None, **options):
+    body, result = exported("croissant", entries, of, **(FOR_CROISSANT | options))
     return json.loads(body), result
 
 

@@ -46,7 +46,7 @@ def test_a_name_that_the_loader_would_misread_is_a_problem():
 
 
 def captions(*entries):
-    """The folder that came of it, and the result."""
+    """The written captions by filename, and the result."""
     folder = {}
     result = FORMATS["kohya"].write(
         facts(), iter(sorted(entries, key=lambda entry: entry.filename)), folder.__setitem__

@@ -26,7 +26,7 @@ WORKING = ".s3-manifest"
 
 @pytest.fixture(params=["by descriptors", "by checked paths"], autouse=True)
 def _both_ways(request, monkeypatch):
-    """What an OS without descriptors of folders does is tested where there are some, too."""
+    """Runs each test also with the fallback for an OS without directory descriptors."""
     if request.param == "by checked paths":
         monkeypatch.setattr(folders, "HAS_DESCRIPTORS", False)
         monkeypatch.setattr(folders, "_FILE", folders._FILE & ~getattr(os, "O_NOFOLLOW", 0))
@@ -36,7 +36,7 @@ def _both_ways(request, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    """A destination; beside it a folder that nothing may be written to, and whose name begins the same."""
+    """A destination, beside a folder with the same prefix that has to stay unchanged."""
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest-evil").mkdir()
     (tmp_path / "dest-evil/x").write_text("secret")
@@ -100,7 +100,7 @@ def test_a_file_gets_the_mode_that_the_umask_leaves(root):
             with destination.partial("a/b.png", "t") as partial:
                 assert stat.S_IMODE(os.fstat(partial.fd).st_mode) == 0o600
                 partial.finish()
-            assert os.umask(0o027) == 0o027  # and asking for it did not alter it
+            assert os.umask(0o027) == 0o027  # reading the umask did not change it
     finally:
         os.umask(before)
     assert stat.S_IMODE((root / "a/b.png").stat().st_mode) == 0o640
@@ -295,7 +295,7 @@ def test_a_link_swapped_with_a_folder_repeatedly_is_never_followed(root):
             swapper.join()
         destination.tidy()
     assert outside(root) == {"x": "secret"}
-    assert outcomes["None"]  # there is no x where one may look
+    assert outcomes["None"]  # the real folder has no x
     assert outcomes[Refused]
     assert outcomes[NotFound]
     assert not any(f"inode={destination_identity(root).inode}" in str(outcome) for outcome in outcomes)
@@ -515,12 +515,12 @@ def test_the_rules_of_the_disk_are_detected_with_real_files(root):
     with Destination(root) as destination:
         found = destination.file_system
         assert [path.name for path in (root / WORKING).iterdir()] == ["lock"]
-    if sys.platform == "linux":  # its usual disks tell all names apart
+    if sys.platform == "linux":  # its usual file systems distinguish all names
         assert found == FileSystem(max_path_bytes=4096 - len(os.fsencode(root)) - 2)
 
 
 class FoldingFolder(Folder):
-    """A disk that takes names for one as those of macOS do, and holds no name that Windows does not."""
+    """A file system that ignores case, as on macOS, and rejects the names that Windows rejects."""
 
     def open(self, name, flags, mode=0o600):
         if any(letter in name for letter in ':?"'):

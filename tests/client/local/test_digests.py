@@ -26,20 +26,20 @@ def digests(tmp_path, root):
 
 
 def scanned(root):
-    """The one file, as it is now."""
+    """The only file, in its current state."""
     (found,) = scan(root, [])
     return found
 
 
 def known(digests, *files):
-    """The MD5s that are known of these, as they are."""
+    """The cached MD5s of these files."""
     found = digests.lookup({file.filename: file for file in files})
     assert sorted(file[:5] for file in found) == sorted(files)
     return {file[:5]: file[5] for file in found if file[5]}
 
 
 def later(local):
-    """A time at which the file has long been as it is."""
+    """A time long after the last change of the file."""
     return max(local.mtime_ns, local.ctime_ns) + LONG
 
 
@@ -77,7 +77,7 @@ def test_folders_have_separate_caches(tmp_path, root):
 def test_a_file_that_was_changed_within_the_clocks_granularity_is_not_trusted(
     digests, changed_before_ns, is_whole_second, is_cached, which
 ):
-    """A change after the read might have left the same times."""
+    """A change after the read could leave the same timestamps."""
     changed = 1_700_000_000_000_000_000 + (0 if is_whole_second else 1)
     local = LocalFile("a", 4, 1_600_000_000_000_000_001, 1_600_000_000_000_000_001, 7)._replace(**{which: changed})
     digests.store_md5s({local: "1" * 32}, changed + changed_before_ns)

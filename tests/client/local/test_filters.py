@@ -1,4 +1,4 @@
-"""Which files a filter selects, by git's own rules for .gitignore; and what is reported where it selects none."""
+"""Filters follow git's rules for .gitignore; patterns that match nothing are reported."""
 
 import shutil
 import subprocess
@@ -13,12 +13,12 @@ from s3_manifest_cli.errors import Invalid, NotFound
 NAMES = ("a.png", "A.PNG", "b.txt", "deep/a.png", "deep/er/c.txt", ".hidden", "x[1].png", "größe.png")
 
 
-def selected(chosen, names=NAMES):
-    return tuple(filter(chosen.predicate(), names))
+def selected(filters, names=NAMES):
+    return tuple(filter(filters.predicate(), names))
 
 
 @pytest.mark.parametrize(
-    ("chosen", "names"),
+    ("filters", "names"),
     [
         (EVERYTHING, NAMES),
         (Filter(include=("*.png",)), ("a.png", "deep/a.png", "x[1].png", "größe.png")),
@@ -41,8 +41,8 @@ def selected(chosen, names=NAMES):
         (Filter(exclude=("*",)), ()),
     ],
 )
-def test_a_pattern_selects_what_gitignore_would(chosen, names):
-    assert selected(chosen) == names
+def test_a_pattern_selects_what_gitignore_would(filters, names):
+    assert selected(filters) == names
 
 
 GIT = shutil.which("git")
@@ -57,9 +57,9 @@ def test_patterns_select_the_same_files_as_git(pattern, tmp_path):
     names = ("sub/x.png", "x.png", "deep/sub/x.png", "a1/b/x.png", "a/b", "sub2/x.jpg", "sub/deep/x.png", "é/x.png")
     subprocess.run([GIT, "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text(f"{pattern}\n")
-    ask = [GIT, "-C", tmp_path, "check-ignore", "-z", "--no-index", "--stdin"]
-    asked = subprocess.run(ask, input="\0".join(names), capture_output=True, text=True, check=False)
-    assert selected(Filter(include=(pattern,)), names) == tuple(asked.stdout.split("\0")[:-1])
+    command = [GIT, "-C", tmp_path, "check-ignore", "-z", "--no-index", "--stdin"]
+    answer = subprocess.run(command, input="\0".join(names), capture_output=True, text=True, check=False)
+    assert selected(Filter(include=(pattern,)), names) == tuple(answer.stdout.split("\0")[:-1])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "may_hold"),
+    ("filters", "may_hold"),
     [
         (Filter(include=("*.png",)), True),
         (Filter(exclude=("sub/",)), False),
@@ -109,14 +109,14 @@ def test_a_pattern_that_can_match_nothing_is_wrong_usage(option, pattern):
         (Filter(exclude=("sub/*.txt", "other/")), True),
     ],
 )
-def test_an_unreadable_folder_is_reported_if_it_may_hold_selected_files(chosen, may_hold):
+def test_an_unreadable_folder_is_reported_if_it_may_hold_selected_files(filters, may_hold):
     problem = Problem("sub/", "unreadable")
-    assert chosen.select_problems([problem]) == ([problem] if may_hold else [])
+    assert filters.select_problems([problem]) == ([problem] if may_hold else [])
 
 
 def test_patterns_that_match_nothing_are_listed():
-    chosen = Filter(include=("*.png", "*.pgn"), exclude=("deep/er", "deeper/"))
-    assert chosen.unmatched(NAMES) == ("--include '*.pgn'", "--exclude 'deeper/'")
+    filters = Filter(include=("*.png", "*.pgn"), exclude=("deep/er", "deeper/"))
+    assert filters.unmatched(NAMES) == ("--include '*.pgn'", "--exclude 'deeper/'")
     assert EVERYTHING.unmatched(NAMES) == Filter(exclude=("*",)).unmatched(NAMES) == ()
 
 

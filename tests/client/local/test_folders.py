@@ -11,7 +11,7 @@ KINDS = [CheckedFolder, *([Folder] if HAS_DESCRIPTORS else [])]
 @pytest.fixture(params=KINDS)
 def root(request, tmp_path, monkeypatch):
     if request.param is CheckedFolder:
-        monkeypatch.setattr(folders, "_FILE", folders._FILE & ~getattr(os, "O_NOFOLLOW", 0))  # which Windows has not
+        monkeypatch.setattr(folders, "_FILE", folders._FILE & ~getattr(os, "O_NOFOLLOW", 0))  # Windows lacks it
     (tmp_path / "root/sub").mkdir(parents=True)
     (tmp_path / "root/sub/x").write_text("mine")
     (tmp_path / "evil").mkdir()

@@ -49,14 +49,14 @@ def way(request, monkeypatch):
 
 
 def pull(root, names, *, portable):
-    """As a pull does: what is refused is left out, the rest is written with its own name as its bytes."""
+    """Writes files as a pull does: skips refused names, and writes each other name as the file's bytes."""
     done, refused = set(), {}
     with Destination(root) as destination:
         file_system = destination.file_system.portable() if portable else destination.file_system
         refused = dict(invalid_names(names, file_system=file_system))
         for name in dict.fromkeys(names):
             if name in refused:
-                with suppress(Invalid, Refused):  # by itself it may do no harm
+                with suppress(Invalid, Refused):  # even if it is not skipped, it must do no harm
                     destination.identity(name)
                 continue
             try:
@@ -74,7 +74,7 @@ def pull(root, names, *, portable):
 
 
 def tree(folder):
-    """All that is there, links as links."""
+    """Everything below a folder, without following links."""
     return {
         path.relative_to(folder).as_posix(): str(path.readlink())
         if path.is_symlink()
@@ -105,7 +105,7 @@ def check(names, portable):
         before |= {"dest/folder/link": str(base / "dest-evil"), "dest-evil": False, "dest-evil/x": b"secret"}
         parents = {f"dest/{parent}": False for name in done for parent in Path(name).parents if parent != Path()}
         assert tree(base) == before | parents | {f"dest/{name}": name.encode() for name in done}
-        # And a walk finds exactly these files again.
+        # A scan lists exactly these files.
         assert {local.filename for local in scan(root, [])} == done | {"file"}
     finally:
         shutil.rmtree(base)

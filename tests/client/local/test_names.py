@@ -132,7 +132,7 @@ def test_a_file_and_a_folder_of_one_name_are_both_refused(file_system):
         (["A.png", "a.png"], {MACOS, NTFS, ANYWHERE}),
         (["STRASSE", "straße"], {MACOS, NTFS, ANYWHERE}),
         (["İ", "i̇"], {MACOS, NTFS, ANYWHERE}),
-        (["\u212a.png", "K.png"], {MACOS, NTFS, ANYWHERE}),  # the sign of Kelvin
+        (["\u212a.png", "K.png"], {MACOS, NTFS, ANYWHERE}),  # the Kelvin sign
         ([NFC, NFD], {MACOS, ANYWHERE}),
         (["GRÖSSE.png", NFD], {MACOS, ANYWHERE}),
         (["a", "A/b"], {MACOS, NTFS, ANYWHERE}),

@@ -72,7 +72,7 @@ def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(root):
         (root / name).rename(root.parent / name)
         (root / name).symlink_to("../secret")
     found |= {local.filename for local in walk}
-    # An open folder is read as it was; no size is that of the secret.
+    # The open folder is still listed; no size is that of the secret.
     assert not any((root.parent / "secret/x.png").stat().st_ino == local.inode for local in walk)
     assert found - {"p/x.png", "q/x.png", "r/x.png"} == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
     assert len(problems) + len(found & {"p/x.png", "q/x.png", "r/x.png"}) == 3
@@ -85,7 +85,7 @@ def test_a_linked_root_is_resolved_to_its_folder(root):
 
 def test_pipes_sockets_and_names_that_are_not_utf_8_are_reported(root, monkeypatch):
     os.mkfifo(root / "pipe")
-    monkeypatch.chdir(root)  # a socket's path may not be long
+    monkeypatch.chdir(root)  # the path of a socket has to be short
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind("socket")
         with open(os.fsencode(root / "b") + b"/\xff\n.png", "wb"):  # noqa: PTH123  # pathlib takes no bytes

@@ -41,11 +41,11 @@ def test_the_process_returns_the_same_scan(folder, write, cache, own_scans):
     with DigestCache(cache, folder) as digests:
         digests.store_md5s(read, 4 * 10**18)
     with scan_in_background(folder) as scanner:
-        found = scanner(folder, cache)
+        result = scanner(folder, cache)
     assert own_scans == []
-    assert {file[0]: file[5] for file in found.files} == {"a.png": "1" * 32, "b.png": None, "deep/größe.png": None}
-    assert all(isinstance(problem, Problem) for problem in found.problems)
-    assert contents(found) == contents(scan_folder(folder, cache))
+    assert {file[0]: file[5] for file in result.files} == {"a.png": "1" * 32, "b.png": None, "deep/größe.png": None}
+    assert all(isinstance(problem, Problem) for problem in result.problems)
+    assert contents(result) == contents(scan_folder(folder, cache))
 
 
 @pytest.mark.parametrize("program", ["", "/no/such/python", "/bin/false", "/bin/echo"])
@@ -53,8 +53,8 @@ def test_a_failed_process_is_replaced_by_a_scan_in_this_process(folder, write, c
     write({"a.png": b"data"})
     monkeypatch.setattr(sys, "executable", program)
     with scan_in_background(folder) as scanner:
-        found = scanner(folder, cache)
-    assert (own_scans, [file[0] for file in found.files]) == ([folder], ["a.png"])
+        result = scanner(folder, cache)
+    assert (own_scans, [file[0] for file in result.files]) == ([folder], ["a.png"])
 
 
 def test_a_truncated_output_of_the_process_is_rejected(folder, write, cache):

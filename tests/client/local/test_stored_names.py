@@ -1,4 +1,4 @@
-"""What is stored in S3 can be brought back: names that a pull refuses are refused by everything that stores objects."""
+"""Every stored file can be pulled: whatever stores objects refuses the names that a pull refuses."""
 
 import os
 import tempfile
@@ -134,7 +134,7 @@ def test_name_folding_is_detected_without_writing(tmp_path):
         (tmp_path / "deep/\u00e4.png").symlink_to("a\u0308.png")
         assert detect_name_folding(top, ["deep/a\u0308.png"]) == LINUX
         (tmp_path / "deep/\u00e4.png").unlink()
-        # As a disk does that takes both for one: two names of one file.
+        # Two names of one file, as on a file system that ignores the Unicode form.
         (tmp_path / "deep/\u00e4.png").hardlink_to(tmp_path / "deep/a\u0308.png")
         assert detect_name_folding(top, ["deep/a\u0308.png"]).ignores_unicode_form
     assert {*tmp_path.rglob("*")} - {*before} == {tmp_path / "deep/\u00e4.png"}

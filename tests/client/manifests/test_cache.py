@@ -14,7 +14,7 @@ def read(deployment, collection, folder, name):
 
 @pytest.fixture
 def cached(through_s3, add, style, tmp_path):
-    """A folder that keeps a manifest, and that file."""
+    """A cache folder, the file with the cached index, and the index."""
     add({"styles/16/a.png": b"a", "styles/16/b.txt": b"words"}, ChecksumAlgorithm="CRC32")
     folder = tmp_path / "kept"
     first = read(through_s3, style, folder, "here")
@@ -28,7 +28,7 @@ def test_a_cached_index_equals_the_one_that_was_read(through_s3, style, cached, 
     assert read(through_s3, style, folder, "here") == first
     assert [file.filename for file in first.files()] == ["a.png", "b.txt"]
     assert len(account.requests) == 1
-    # … and it was answered that it is still the one: nothing is written again.
+    # The response was 304 Not Modified: nothing is written.
     assert len(list(folder.iterdir())) == 1
 
 

@@ -1,4 +1,4 @@
-"""The error where there is no manifest yet names a command that reaches the same deployment."""
+"""The error for a missing manifest suggests a command with the options of the same deployment."""
 
 import shlex
 

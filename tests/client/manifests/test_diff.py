@@ -1,4 +1,4 @@
-"""Two manifests, and how they differ."""
+"""The differences between two manifests."""
 
 import pytest
 from unit.values import NOON, OTHER_MD5, SOME_MD5, entry, head_of
@@ -21,7 +21,7 @@ def manifest(*files, captions=(), hidden=(), title=None):
 
 
 def large(etag=PARTS, size=3, **more):
-    """One whose MD5 nobody knows."""
+    """An entry without an MD5."""
     return entry(etag=etag, size=size).model_copy(update=more)
 
 
@@ -49,7 +49,7 @@ def test_bytes_are_compared_by_the_best_digest_that_both_sides_have(entry_a, ent
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "sort", "fields", "is_proven"),
+    ("before", "after", "kind", "fields", "is_proven"),
     [
         ([], [entry()], "added", (), True),
         ([entry()], [], "removed", (), True),
@@ -68,26 +68,26 @@ def test_bytes_are_compared_by_the_best_digest_that_both_sides_have(entry_a, ent
         ([entry()], [entry(etag=OTHER_MD5, metadata={"prompt": "a fox"})], "modified", ("prompt",), True),
     ],
 )
-def test_each_difference_has_a_kind_and_the_changed_fields(before, after, sort, fields, is_proven):
-    found = compare_manifests(manifest(*before), manifest(*after))
-    (file,) = found.files
-    assert (file.filename, file.kind, file.fields, file.is_proven) == ("a.jpg", sort, fields, is_proven)
+def test_each_difference_has_a_kind_and_the_changed_fields(before, after, kind, fields, is_proven):
+    result = compare_manifests(manifest(*before), manifest(*after))
+    (file,) = result.files
+    assert (file.filename, file.kind, file.fields, file.is_proven) == ("a.jpg", kind, fields, is_proven)
     assert ([file.before], [file.after]) == (before or [None], after or [None])
-    assert found.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {sort: 1}
-    assert not found.is_same
+    assert result.totals == dict.fromkeys(("added", "removed", "modified", "described"), 0) | {kind: 1}
+    assert not result.is_same
 
 
 def test_the_same_bytes_uploaded_again_are_no_difference():
-    found = compare_manifests(
+    result = compare_manifests(
         manifest(entry()), manifest(entry(last_modified=NOON, version_id="v", storage_class="GLACIER"))
     )
-    assert found.is_same
-    assert (found.files, found.unproven) == ([], [])
+    assert result.is_same
+    assert (result.files, result.unproven) == ([], [])
 
 
 def test_files_that_are_the_same_by_etag_and_size_alone_are_unproven():
-    found = compare_manifests(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
-    assert (found.files, found.unproven, found.is_same) == ([], ["a.jpg"], True)
+    result = compare_manifests(manifest(large(), entry("b.jpg")), manifest(large(), entry("b.jpg")))
+    assert (result.files, result.unproven, result.is_same) == ([], ["a.jpg"], True)
 
 
 def test_captions_and_hidden_files_are_compared_too():
@@ -102,13 +102,13 @@ def test_captions_and_hidden_files_are_compared_too():
 
 
 def test_a_changed_title_is_a_difference():
-    found = compare_manifests(manifest(entry()), manifest(entry(), title="Dynamic"))
-    assert (found.files, found.is_same) == ([], False)
+    result = compare_manifests(manifest(entry()), manifest(entry(), title="Dynamic"))
+    assert (result.files, result.is_same) == ([], False)
 
 
 def test_differences_are_sorted_by_filename():
-    found = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
-    assert [(file.filename, file.kind) for file in found.files] == [
+    result = compare_manifests(manifest(entry("b"), entry("a")), manifest(entry("d"), entry("c")))
+    assert [(file.filename, file.kind) for file in result.files] == [
         ("a", "removed"),
         ("b", "removed"),
         ("c", "added"),

@@ -19,7 +19,7 @@ ACTORS = "system_actors/training_data/"
 
 
 @pytest.fixture(params=["inline", "paged"])
-def lived(request, scenario, monkeypatch):
+def past_revisions(request, scenario, monkeypatch):
     """A style with some revisions and a checkpoint."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
@@ -34,7 +34,7 @@ def manifests(deployment):
 
 
 def as_json(manifest):
-    """As the canonical manifest has it."""
+    """The JSON of the canonical manifest."""
     return facts_json(manifest.facts) | {"files": [entry.model_dump() for entry in manifest.files]}
 
 
@@ -83,10 +83,10 @@ def test_a_name_that_no_collection_can_have_is_refused(deployment):
 
 
 @pytest.mark.slow
-def test_a_manifest_can_be_read_at_every_revision_and_time(manifests, lived, style):
-    assert same(manifests.read(style), lived.manifests[lived.revision])
-    for revision, document in lived.manifests.items():
-        at = timestamp(lived.at[revision] + timedelta(seconds=30))
+def test_a_manifest_can_be_read_at_every_revision_and_time(manifests, past_revisions, style):
+    assert same(manifests.read(style), past_revisions.manifests[past_revisions.revision])
+    for revision, document in past_revisions.manifests.items():
+        at = timestamp(past_revisions.at[revision] + timedelta(seconds=30))
         then = manifests.read(style, revision=revision)
         assert same(then, document)
         assert manifests.facts(style, at=at) == then.facts
@@ -139,10 +139,10 @@ def test_reading_a_missing_manifest_is_not_found(manifests, style):
 
 def test_a_future_revision_or_an_earlier_time_is_not_found(manifests, scenario, style):
     scenario.add("a.png")
-    for asked in ({"revision": 2}, {"at": "2020-01-01T00:00:00.000Z"}):
+    for options in ({"revision": 2}, {"at": "2020-01-01T00:00:00.000Z"}):
         for read in (manifests.read, manifests.facts):
             with pytest.raises(NotFound) as refused:
-                read(style, **asked)
+                read(style, **options)
             assert not isinstance(refused.value, HistoryExpired)
     with pytest.raises(NotFound, match="the last is 1"):
         manifests.changes(style, 2, 10)
@@ -154,13 +154,13 @@ def test_an_expired_revision_names_the_oldest_available_one(manifests, scenario,
     for record in scenario.records()[:4]:
         account.delete(record)
     early = timestamp(scenario.at[2])
-    for ask in (
+    for send_request in (
         lambda: manifests.changes(style, 0, 2),
         lambda: manifests.read(style, revision=2),
         lambda: manifests.facts(style, at=early),
     ):
         with pytest.raises(HistoryExpired) as expired:
-            ask()
+            send_request()
         assert expired.value.oldest == 5
     assert [change.revision for change in manifests.changes(style, 4, 10)] == [5, 6]
 
@@ -193,10 +193,10 @@ def test_an_index_holds_the_comparable_fields_of_every_entry(manifests, scenario
 def test_an_unchanged_index_is_reused_after_one_request(deployment, request, scenario, style):
     scenario.add("a.png")
     known = deployment.manifests.index(style, None)
-    asked = scenario.account.requests if deployment.bucket else request.getfixturevalue("api").requests
-    asked.clear()
+    requests = scenario.account.requests if deployment.bucket else request.getfixturevalue("api").requests
+    requests.clear()
     assert deployment.manifests.index(style, known) is known
-    assert len(asked) == 1
+    assert len(requests) == 1
     scenario.add("zz.png")
     found = deployment.manifests.index(style, known)
     assert "zz.png" in [file.filename for file in found.files()]
@@ -226,9 +226,9 @@ def test_a_sweep_is_requested_for_one_collection_or_for_all(manifests, style, ac
 def test_an_s3_error_is_never_reported_as_a_missing_manifest(manifests, scenario, style, impatience):
     scenario.add("a.png")
     scenario.account.refuse("GET", HEAD, 403)
-    for ask in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
+    for send_request in (manifests.facts, manifests.read, lambda collection: manifests.index(collection, None)):
         with pytest.raises(Unavailable):
-            ask(style)
+            send_request(style)
     with pytest.raises(Unavailable):
         manifests.changes(style, 0, 1)
 
@@ -241,9 +241,9 @@ def test_an_unreadable_manifest_raises_unavailable(manifests, scenario, style, a
 
 def test_a_sweep_through_s3_requires_the_sweep_queue(through_s3, style):
     through_s3.manifests.enqueue = None
-    for ask in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
+    for send_request in (lambda: through_s3.manifests.rescan(style), through_s3.manifests.rescan_all):
         with pytest.raises(Invalid, match="--sweep-queue-url"):
-            ask()
+            send_request()
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown", "known by its ETag"])

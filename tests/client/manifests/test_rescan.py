@@ -12,17 +12,17 @@ from s3_manifest_cli.errors import NotYet
 
 @pytest.fixture
 def deployment(through_s3):
-    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    """Only through S3: ``test_manifests`` proves that the HTTP API returns the same manifests."""
     return through_s3
 
 
 @pytest.fixture
 def clock(sweep_on):
-    """While somebody waits, the sweeps are done."""
+    """A clock whose sleep runs the sweeps."""
     return Clock(time.monotonic, lambda _seconds: sweep_on())
 
 
-def found(swept):
+def drift_of(swept):
     return sorted((drift.filename, drift.sort) for drift in swept.drift)
 
 
@@ -42,7 +42,7 @@ def test_drift_is_listed_without_changes_that_events_reported(deployment, add, a
     request = rescan(deployment.manifests, style)
     add({"styles/16/told.png": b"by its event"})
     swept = wait_for(deployment.manifests, request, 60, clock)
-    assert found(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "modified")]
+    assert drift_of(swept) == [("gone.png", "removed"), ("new.png", "added"), ("other.png", "modified")]
     assert {drift.revision for drift in swept.drift} == {swept.facts.revision}
 
 

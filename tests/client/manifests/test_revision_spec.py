@@ -1,4 +1,4 @@
-"""How a manifest is named: a collection, and when."""
+"""Revision specs: a collection with a revision or a time."""
 
 import pytest
 

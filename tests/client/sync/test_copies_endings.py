@@ -1,4 +1,4 @@
-"""How copies end: interrupted, on a full disk, by a server that is gone; and their prompts and progress."""
+"""How copies end: interrupted, with a full disk or without a server; and their prompts and progress."""
 
 import os
 import pty
@@ -31,17 +31,17 @@ def started(sides, *arguments, **more):
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_pull_ends_immediately_and_the_next_one_resumes(sides, number):
     sides.put("a.png", "slow.png", "b.png", "deep/slow.png")
-    asked, end = threading.Event(), threading.Event()
+    received, end = threading.Event(), threading.Event()
 
     def before(request):
         if request.method == "GET" and request.key.endswith("slow.png"):
-            asked.set()
+            received.set()
             end.wait(20)
 
     sides.proxy.before = before
     pull = started(sides, "pull", "style/16", sides.folder)
     try:
-        assert asked.wait(20)
+        assert received.wait(20)
         pull.send_signal(number)
         _, stderr = pull.communicate(timeout=20)
     finally:
@@ -63,7 +63,7 @@ def test_an_interrupted_push_ends_immediately_and_the_next_one_resumes(sides):
     stored, end = threading.Semaphore(0), threading.Event()
 
     def before(request):
-        # The other parts and a small file: S3 gets none of them.
+        # S3 receives neither the other parts nor a small file.
         is_late = any(f"partNumber={number}" in request.path for number in (2, 3))
         if request.method == "PUT" and (request.key.endswith("slow.png") or is_late):
             end.wait(20)
@@ -101,7 +101,7 @@ def test_a_server_that_disappears_is_reported_and_a_second_pull_finishes(sides):
     sides.put("large.bin", body=large)
 
     def after(request, reply):
-        # The manifest and one answer come whole, and the others break off.
+        # The manifest and one response are complete; the others are cut.
         if request.method != "GET" or request.key.endswith(("manifest.json", "a.png")):
             return reply
         return reply._replace(cut=len(reply.body) // 2)
@@ -174,7 +174,7 @@ def test_a_full_disk_is_reported_and_a_second_pull_finishes(sides):
         env=dict(os.environ) | sides.environment,
     )
     first, *document = answer.stdout.splitlines()
-    # Whether there is room for the small one depends on how far the large one has come.
+    # Whether the small file fits depends on how much of the large one was written.
     small_too = "3 0 ['small.png'] ['large.png', 'small.png']"
     assert first in {small_too, small_too.replace("['small.png'] ", "[] ")}, (answer.stdout, answer.stderr)
     assert (
@@ -187,17 +187,17 @@ def test_progress_is_shown_only_on_a_terminal(sides):
     pull = started(sides, "pull", "style/16", sides.folder)
     assert pull.communicate(timeout=30)[1] == ""
     shutil.rmtree(sides.folder)
-    ours, theirs = pty.openpty()
-    pull = started(sides, "pull", "style/16", sides.folder, stderr=theirs)
-    os.close(theirs)
+    controller, terminal = pty.openpty()
+    pull = started(sides, "pull", "style/16", sides.folder, stderr=terminal)
+    os.close(terminal)
     shown = b""
     try:
-        while block := os.read(ours, 65536):
+        while block := os.read(controller, 65536):
             shown += block
-    except OSError:  # how Linux says that the other end is closed
+    except OSError:  # Linux raises it after the other end is closed
         pass
     finally:
-        os.close(ours)
+        os.close(controller)
     assert pull.wait(30) == 0
     assert b"2 of 2 files" in shown
     stdout = pull.stdout.read()

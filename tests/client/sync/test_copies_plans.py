@@ -18,7 +18,7 @@ def plan(sides):
 
 @pytest.fixture
 def differing(sides):
-    """Something to do for every verb, on both sides."""
+    """A folder and a collection that differ, so that every verb has something to do."""
     sides.put("differs.png", "s3.png", "same.png")
     sides.write("differs.png", body=b"mine")
     sides.write("mine.png", "same.png")
@@ -65,9 +65,7 @@ def test_a_plan_is_applied_and_lines_of_it_may_be_removed(differing, plan):
     answer = differing.call("pull", "--apply", plan)
     assert f"Downloaded 1 file (19 bytes) from style/16 to {differing.folder}; deleted 1 file from" in answer.stdout
     assert differing.files == bytes_by_name("same.png", "s3.png") | {"differs.png": b"mine"}
-    assert (
-        "Downloaded 1 file" in differing.call("pull", "--apply", plan).stdout
-    )  # its s3.png is here by now, and that is well
+    assert "Downloaded 1 file" in differing.call("pull", "--apply", plan).stdout  # s3.png was downloaded before
 
 
 def test_a_stale_plan_leaves_changed_files_untouched(differing, plan):

@@ -53,7 +53,7 @@ def test_pull_downloads_captions_but_no_hidden_files_or_sidecars(sides):
 
 
 def in_parts(sides, filename, *blocks, **more):
-    """An object that was uploaded in these parts."""
+    """Uploads an object in these parts."""
     place = {"Bucket": sides.bucket.name, "Key": sides.key(filename)}
     client = sides.bucket.client
     upload = place | {"UploadId": client.create_multipart_upload(**place, **more)["UploadId"]}

@@ -11,7 +11,7 @@ from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES
 
 
 def head_object(sides, filename):
-    """The answer to a HEAD of an object."""
+    """The response to a HEAD of an object."""
     return sides.bucket.client.head_object(Bucket=sides.bucket.name, Key=sides.key(filename))
 
 
@@ -166,7 +166,7 @@ def test_a_file_that_changes_during_its_upload_is_reported(sides):
     with sides.meanwhile("PUT", "a.png", lambda: sides.write("a.png", body=b"changed")):
         answer = sides.push(exit_code=3)
     assert "upload a.png: the file changed during this run; run the command again" in answer.stderr
-    # What was stored is what the file was; the next push stores what it is.
+    # S3 has the old bytes of the file; the next push uploads the new ones.
     assert sides.objects == bytes_by_name("a.png", "b.png")
     sides.commit("a.png", "b.png")
     sides.push()
@@ -217,13 +217,13 @@ def test_push_deletes_nothing_if_an_upload_failed(sides):
 def test_if_a_part_of_the_folder_is_unreadable_nothing_is_deleted_in_s3(sides, in_the_way):
     sides.put("a.png", "deep/b.png", "deep/c.txt")
     sides.write("a.png")
-    # As after a disk was moved elsewhere, and a link put in its place.
+    # As after a disk was moved and replaced by a link.
     (sides.folder / ("deep" if in_the_way == "folder" else "c.png")).symlink_to(sides.folder.parent)
     answer = sides.push("--delete", "--include", "*.png", "--include", "deep/*", exit_code=3)
     assert "Nothing is deleted in S3" in answer.stderr
     assert sides.objects.keys() == {"a.png", "deep/b.png", "deep/c.txt"}
     sides.push("--delete", "--exclude", "deep" if in_the_way == "folder" else "c.png", "--exclude", "deep/c*")
-    remaining = {"deep/b.png"} if in_the_way == "folder" else set()  # what excludes a folder excludes all below it
+    remaining = {"deep/b.png"} if in_the_way == "folder" else set()  # excluding a folder excludes everything below it
     assert sides.objects.keys() == {"a.png", "deep/c.txt"} | remaining
 
 
@@ -248,17 +248,17 @@ def test_a_file_whose_key_would_be_too_long_is_reported(sides):
 def test_a_push_waits_until_the_manifest_shows_what_was_pushed(sides):
     sides.put("gone.png", "other.png")
     sides.write("a.png", "other.png")
-    asked = []
+    manifest_gets = []
 
     def reconcile(request):
         if request.method == "GET" and request.key.endswith("manifest.json"):
-            asked.append(request)
-            if len(asked) == 3:
+            manifest_gets.append(request)
+            if len(manifest_gets) == 3:
                 sides.commit("a.png", "gone.png")
 
     sides.proxy.before = reconcile
     sides.push("--delete", "--wait", 20)
-    assert len(asked) == 3
+    assert len(manifest_gets) == 3
     assert [entry.filename for entry in sides.head.files] == ["a.png", "other.png"]
 
 

@@ -12,7 +12,7 @@ from s3_manifest_cli.client.transfer import copying
 
 @pytest.fixture
 def past(sides):
-    """A style in a versioned bucket: at revision 3 one of its files was replaced, one deleted, and one is new."""
+    """A style in a versioned bucket: since revision 1 one file was replaced, one deleted and one added."""
     versioning = {"Status": "Enabled"}
     sides.bucket.client.put_bucket_versioning(Bucket=sides.bucket.name, VersioningConfiguration=versioning)
     sides.put("a.png", "b.png", "deep/c.png", Metadata={"prompt": "a fox"}, ContentType="image/png")
@@ -69,7 +69,7 @@ def test_restore_in_s3_makes_an_old_version_current_with_its_metadata(past):
     assert past.objects == THEN | bytes_by_name("new.png")
     assert "Restored 2 files of style/16 in S3." in answer.stdout
     assert past.files == {}
-    # The manifest does not have it yet.
+    # The manifest does not list the restored versions yet.
     past.restore("--in-s3", "--revision", 1)
     assert len(past.bucket.client.list_object_versions(Bucket=past.bucket.name, Prefix=past.key("a"))["Versions"]) == 3
     for name in ("a.png", "b.png"):

@@ -69,7 +69,7 @@ def test_unsafe_names_are_each_refused_and_other_files_are_downloaded(sides):
 
 def test_a_key_with_nul_is_refused_by_name(sides):
     sides.put(*GOOD)
-    # No server of S3's API here takes one. The manifest is a file that somebody may have written, too.
+    # The test server accepts no such key, but anyone with write access can forge a manifest.
     (entry, *_), head = sides.head.files, sides.head
     bad = entry.model_copy(update={"filename": "nul\0.png", "s3_key": sides.key("nul\0.png")})
     totals = {"total_files": 3, "total_size_bytes": head.total_size_bytes + bad.size_bytes}
@@ -136,7 +136,7 @@ def test_a_push_reads_nothing_through_a_link(sides):
 
 
 def edited(sides, **changed):
-    """A plan of a pull, of a push or of a deletion here, that somebody has edited."""
+    """Edits the first action of the plan; returns the path of the plan."""
     plan = sides.folder.parent / "cache/plan"
     lines = [json.loads(line) for line in plan.read_text().splitlines()]
     lines[1] |= changed

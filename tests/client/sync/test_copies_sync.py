@@ -7,7 +7,7 @@ from client.sides import bytes_by_name, content_of
 
 
 def agree(sides, *filenames):
-    """Both sides have these, and know it."""
+    """Creates these files on both sides and syncs them."""
     sides.put(*filenames)
     sides.write(*filenames)
     sides.sync()
@@ -70,7 +70,7 @@ def test_sync_restores_a_file_deleted_on_one_side_unless_delete_is_given(sides):
     sides.commit("b.png")
     sides.sync("--delete")
     assert sides.files == sides.objects == bytes_by_name("c.png")
-    # What both have forgotten may come again, from either side.
+    # A file deleted on both sides can be created again on either side.
     sides.commit("a.png", "b.png")
     sides.write("b.png", body=b"new")
     sides.put("a.png", body=b"new")
@@ -127,7 +127,7 @@ def test_a_second_sync_with_an_outdated_manifest_undoes_nothing(sides, change):
         sides.sync()
     else:
         sides.put_uncommitted("a.png", b"theirs")
-    # The manifest has the old a.png, and no new.png.
+    # The manifest still has the old a.png and no new.png.
     sides.sync("--delete", exit_code=3 if change == "upload" else 0)
     if change == "upload":
         assert sides.files == sides.objects == {"a.png": b"mine"} | bytes_by_name("b.png", "new.png")

@@ -200,12 +200,12 @@ def test_a_plan_is_encoded_as_json_lines_and_decoded_again():
     written = list(encode(plan("download", "delete_local")))
     assert [line.count(b"\n") for line in written] == [1, 1, 1]
     assert decode(written) == plan("download", "delete_local")
-    # The user has taken a line out, and the editor added an empty one.
+    # The user removed a line, and the editor added an empty one.
     assert decode(io.BytesIO(written[0] + written[2] + b"\n")).actions == plan("download", "delete_local").actions[1:]
 
 
 def without(whole, **changed):
-    """The lines of a plan whose one action somebody has edited."""
+    """The lines of a plan whose only action was edited."""
     return list(encode(whole.model_copy(update={"actions": (whole.actions[0].model_copy(update=changed),)})))
 
 

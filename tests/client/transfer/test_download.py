@@ -43,7 +43,7 @@ def fetch(objects: Objects, folder: Path, request: DownloadRequest, progress=lam
 
 
 def fail_once(objects: Objects, proxy: Proxy, folder: Path, request: DownloadRequest) -> str:
-    """A run that gets all but one range of a large object; that range."""
+    """Runs a download that lacks one range of a large object; returns that range."""
     bad = f"bytes={PART}-{2 * PART - 1}"
     proxy.before = lambda request: refusal(403, "AccessDenied") if request.range == bad else None
     with pytest.raises(ReadFailed):
@@ -115,7 +115,7 @@ def test_an_old_version_is_fetched(bucket, objects, tmp_path):
     bucket.client.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     answer = bucket.client.put_object(Bucket=bucket.name, Key="styles/16/a.bin", Body=SMALL)
     bucket.put("styles/16/a.bin", LARGE)
-    # Of a version MiniStack knows no ranges.
+    # MiniStack supports no ranges for versions.
     request = request_for(SMALL, answer["ETag"].strip('"'), version_id=answer["VersionId"])
     assert fetch(objects, tmp_path, request).verdict.status == "match"
 
@@ -223,7 +223,7 @@ progress = []
 
 def die(count):
     progress.append(count)
-    if len(progress) == 4:  # the first is request an earlier run has fetched
+    if len(progress) == 4:  # the first entry is the size that an earlier run fetched
         os._exit(9)
 
 request_for = DownloadRequest(ObjectVersion("styles/16/a.bin", etag), ExpectedContent(int(size), etag, etag))
@@ -248,7 +248,7 @@ def test_ranges_recorded_by_a_killed_run_are_not_fetched_again(bucket, objects, 
     assert subprocess.run(command, check=False, timeout=60).returncode == 9
     assert not (tmp_path / "a.bin").exists()
     done = fetch(objects, tmp_path, request)
-    # The third was moved, and its line is written after that: two are recorded.
+    # The run died before it recorded the third range: two are recorded.
     assert len(proxy.of("GET")) == 2
     assert done.verdict.status == "match"
     assert (tmp_path / "a.bin").read_bytes() == LARGE

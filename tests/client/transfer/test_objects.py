@@ -36,7 +36,7 @@ def test_missing_credentials_are_an_error(bucket, monkeypatch):
 
 
 def renewing(key_ids: list[str], minutes: float) -> Any:
-    """A session whose credentials end so soon."""
+    """A session whose credentials expire after ``minutes``."""
 
     def renewed():
         key_ids.append(f"key{len(key_ids)}")
@@ -60,7 +60,7 @@ def get(objects, version):
 def test_credentials_are_renewed_before_they_expire(bucket, proxy):
     etag = bucket.put(KEY, BODY)
     key_ids = []
-    # Less than 15 minutes before their end botocore renews them at each use.
+    # In the last 15 minutes before they expire, botocore renews credentials at each use.
     with Objects(bucket.name, renewing(key_ids, 12), proxy.endpoint) as objects:
         for _ in range(3):
             get(objects, ObjectVersion(KEY, etag))
@@ -113,7 +113,7 @@ def test_a_bucket_in_another_region_is_found(answer):
 
 @pytest.fixture
 def certificate(tmp_path) -> Path:
-    """One that no machine knows, with its key."""
+    """A self-signed certificate with its key."""
     return self_signed(tmp_path)
 
 

@@ -11,7 +11,7 @@ BODY = random_bytes(1000)
 
 
 def stored(bucket, count):
-    """So many objects with their numbers, as ``prefetch`` takes them."""
+    """Stores ``count`` objects; returns their numbers and requests, as ``prefetch`` takes them."""
     etag = bucket.put("styles/16/a.png", BODY)
     return [(number, download_request("styles/16/a.png", len(BODY), etag, etag)) for number in range(count)]
 

@@ -82,7 +82,7 @@ def test_only_complete_lines_about_the_same_object_count(record, present):
     assert read_record(record, "etag-2", 100) == present
 
 
-@given(some_ranges(100), st.integers(0, 4))  # no more than the shortest line has
+@given(some_ranges(100), st.integers(0, 4))  # at most the length of the shortest line
 def test_the_record_of_a_killed_run_lists_the_finished_ranges(ranges, cut):
     record = FIRST + b"".join(map(record_line, ranges))
     read = read_record(record, "etag-2", 100)

@@ -138,7 +138,7 @@ def test_a_file_that_is_changed_while_it_is_sent_is_not_stored(bucket, objects, 
 
 
 def test_a_file_that_changes_between_two_reads_of_a_part_is_not_stored(bucket, objects, tmp_path, unfinished):
-    # As on a server that compares nothing: it gets other bytes than announced.
+    # As with a server that verifies nothing: it receives other bytes than announced.
     begin_part = objects.begin_part
 
     def changed(part, on_done):
@@ -155,7 +155,7 @@ def test_a_file_that_changes_between_two_reads_of_a_part_is_not_stored(bucket, o
 
 
 def harming_one_put(proxy):
-    """Has the first PUT arrive with a wrong byte; the requests that did."""
+    """Corrupts the first PUT on its way; returns the corrupted requests."""
     harmed = []
 
     def harm(request, sent):
@@ -237,8 +237,8 @@ def test_a_denied_upload_is_not_retried_and_leaves_nothing(bucket, objects, prox
 
 
 def hold_the_third_part(proxy, then=lambda: None) -> threading.Event:
-    """S3 never gets the third part. ``then`` is called when S3 has the first two, and that part has come; it is
-    answered when what is returned is set."""
+    """Keeps the third part from S3. Calls ``then`` when S3 has the first two parts and the third has arrived; the
+    response to the third waits for the returned event."""
     stored, ended = threading.Semaphore(0), threading.Event()
 
     def before(request):
@@ -280,7 +280,7 @@ def die(count):
     if len(sent) == 2:
         os._exit(9)
 
-request_for = UploadRequest(key, int(size), Checksums(md5, int(crc)), None, dict(one.split("=", 1) for one in headers))
+request_for = UploadRequest(key, int(size), Checksums(md5, int(crc)), None, dict(arg.split("=", 1) for arg in headers))
 with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), endpoint) as objects:
     with open(Path(folder) / "file", "rb", buffering=0) as file:
         upload(objects, file, request_for, UnfinishedUploads(Path(folder) / "unfinished"), die)
@@ -288,7 +288,7 @@ with Objects(bucket, boto3.Session("test", "test", region_name="us-east-1"), end
 
 
 def run_upload(bucket: str, endpoint: str, folder: Path, request: UploadRequest, first: str = "") -> int:
-    """The exit code of a run of its own, which dies after two parts, or by what it does ``first``."""
+    """The exit code of a separate run, which dies after two parts, or by the code in ``first``."""
     headers = [f"{name}={value}" for name, value in request.headers.items()]
     of_file = [str(folder), KEY, str(request.size), *map(str, request.checksums), *headers]
     command = [sys.executable, "-c", KILLED.replace("FIRST\n", first), endpoint, bucket, *of_file]
@@ -297,7 +297,7 @@ def run_upload(bucket: str, endpoint: str, folder: Path, request: UploadRequest,
 
 @pytest.fixture
 def killed(bucket, tmp_path) -> UploadRequest:
-    """What a run was killed over after two of three parts."""
+    """The request of a run that was killed after two of three parts."""
     request = request_for(LARGE)
     (tmp_path / "file").write_bytes(LARGE)
     with Proxy(bucket.endpoint) as between:
@@ -310,12 +310,12 @@ def killed(bucket, tmp_path) -> UploadRequest:
 
 
 class CutOff(BaseException):
-    """As if the run were killed, in this process."""
+    """Simulates a killed run within this process."""
 
 
 @pytest.fixture
 def cut_off(bucket, tmp_path, unfinished) -> UploadRequest:
-    """What a run was cut off in, after one of three parts at least."""
+    """The request of a run that was cut off after at least one of three parts."""
     request = request_for(LARGE)
 
     def cut(_):
@@ -381,7 +381,7 @@ def test_an_upload_that_cannot_be_aborted_stays_recorded(bucket, objects, proxy,
 
 
 def lose_the_id(proxy) -> None:
-    """The answer to the first request for an upload in parts is lost."""
+    """Loses the first response to CreateMultipartUpload."""
     lost = [refusal(500, "InternalError")]
     proxy.after = lambda request, reply: lost.pop() if is_beginning(request) and lost else reply
 
@@ -501,7 +501,7 @@ def test_a_cancelled_upload_is_resumed_by_the_next_run(bucket, proxy, tmp_path, 
 
 @pytest.fixture
 def by_crc(objects, monkeypatch) -> Objects:
-    """Objects of a server that compares CRCs, as Amazon's does."""
+    """``Objects`` of a server that verifies CRCs, as Amazon S3 does."""
     monkeypatch.setattr(objects, "compares_crcs", True)
     return objects
 
@@ -559,7 +559,7 @@ def test_with_crcs_a_file_that_was_changed_is_not_stored(bucket, tmp_path, unfin
     ],
 )
 def test_only_amazons_s3_is_known_to_compare_crcs(monkeypatch, endpoint, compares):
-    # It would ask Amazon's where the bucket is.
+    # It would send a request for the bucket's region to Amazon S3.
     monkeypatch.setattr("s3_manifest_cli.client.transfer.objects.in_bucket_region", lambda client, *_: client)
     with Objects("some-bucket", session(), endpoint) as objects:
         assert objects.compares_crcs == compares

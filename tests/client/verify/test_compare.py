@@ -24,8 +24,8 @@ def in_s3(name="a.png", size=3, role="files"):
     return RemoteFile(name, size, "0" * 32, "0" * 32, role, None, "2026-01-01T00:00:00.000Z")
 
 
-def compared(local, remote, results, chosen=EVERYTHING):
-    return compare({file.filename: file for file in local}, remote, results, chosen.predicate())
+def compared(local, remote, results, filters=EVERYTHING):
+    return compare({file.filename: file for file in local}, remote, results, filters.predicate())
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_only_files_of_the_same_size_have_to_be_read():
 )
 def test_only_files_with_equal_sizes_and_md5s_match_without_being_read(size, md5, remote_md5, is_same):
     local, remote = {"a.png": (*on_disk(size=size), md5)}, in_s3()._replace(md5=remote_md5)
-    found, rest = match_cached(local, [remote, in_s3("b.png")])
+    found, remaining = match_cached(local, [remote, in_s3("b.png")])
     assert found == ([((*on_disk(), md5), remote)] if is_same else [])
-    assert (rest, "a.png" in local) == (
+    assert (remaining, "a.png" in local) == (
         [in_s3("b.png")] if is_same else [remote, in_s3("b.png")],
         not is_same,
     )

@@ -84,7 +84,7 @@ def test_a_different_size_is_always_a_mismatch(body):
 @pytest.mark.parametrize(
     "expected",
     [
-        ExpectedContent(9, etag="25f9e794323b453885f5181f1b624d0b"),  # the MD5, but nothing says that it is one
+        ExpectedContent(9, etag="25f9e794323b453885f5181f1b624d0b"),  # it equals the MD5, but may be something else
         ExpectedContent(9, etag=""),
         ExpectedContent(9, etag="whatever", checksum={}),
         ExpectedContent(
@@ -154,7 +154,7 @@ def test_the_etag_of_an_object_in_parts_proves_if_its_part_size_is_a_usual_one(s
     etag, count = etag_of(BODY, size)
     expected = ExpectedContent(len(BODY), etag=f'"{etag.hex()}-{count}"')
     assert check(BODY, expected)[:2] == ("match", ("etag",))
-    # Other bytes may have been cut in some other way: nobody can tell.
+    # The same bytes in parts of another size have another ETag, so a mismatch proves nothing.
     found = check(WRONG, expected)
     assert found[:2] == ("unverifiable", ())
     assert "proves nothing" in found.reason
@@ -167,7 +167,7 @@ def test_the_etag_of_an_object_in_parts_of_another_size_proves_nothing():
     assert check(BODY, expected._replace(part_sizes=(5 * MIB + 3, 5 * MIB + 3, 12)))[:2] == ("unverifiable", ())
     known = (5 * MIB + 3, 5 * MIB + 3, 11)
     assert check(BODY, expected._replace(part_sizes=known))[:2] == ("match", ("etag",))
-    # It may be that of an encrypted object.
+    # It may be the ETag of an encrypted object.
     assert check(WRONG, expected._replace(part_sizes=known))[:2] == ("unverifiable", ())
 
 
@@ -312,7 +312,7 @@ def bucket(request, _account):
 
 
 def entry(bucket, key):
-    """The entry that the reconciler would make of an object."""
+    """The entry that the reconciler creates for an object."""
     collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT).collection_of(key)
     return entry_of(bucket.store.head(key), collection, Location(bucket.store.bucket, REGION), "s3_event")
 
@@ -337,11 +337,11 @@ def test_a_real_upload_in_parts_is_proven_from_its_entry(bucket, size, algorithm
     made = entry(bucket, key)
     assert made.md5_hash is None
     assert made.etag.endswith(f"-{part_count(len(BODY), size * MIB)}")
-    assert (algorithm or "CRC32").lower() in made.checksum  # CRC32 is what boto3 adds by itself
+    assert (algorithm or "CRC32").lower() in made.checksum  # boto3 adds a CRC32 by default
     expected = expected_of(made)
     assert check(BODY, expected).status == "match"
     assert check(WRONG, expected).status != "match"
-    # With the ETag alone, as of an object whose checksum the server does not tell.
+    # With the ETag alone, as for an object whose checksum the server does not return.
     assert check(BODY, expected._replace(checksum=None))[:2] == ("match", ("etag",))
 
 

@@ -13,12 +13,12 @@ from s3_manifest_cli.errors import Invalid, NotFound
 
 @pytest.fixture
 def deployment(through_s3):
-    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    """Only through S3: ``test_manifests`` proves that the HTTP API returns the same manifests."""
     return through_s3
 
 
-def states(found):
-    return {file.filename: file.state for file in found.files}
+def states(result):
+    return {file.filename: file.state for file in result.files}
 
 
 def test_status_reports_the_state_of_each_file(deployment, add, style, folder, write):
@@ -28,8 +28,8 @@ def test_status_reports_the_state_of_each_file(deployment, add, style, folder, w
     write({"same.png": b"data", "other.png": b"atad", "longer.png": b"data and more", "here.png": b""})
     write({"a.txt": b"a caption", "deep/größe.png": b"d", "prompt_metadata.json": b"a sidecar is no file"})
     (folder / "link.png").symlink_to(folder / "same.png")
-    found = status(deployment, folder, style)
-    assert states(found) == {
+    result = status(deployment, folder, style)
+    assert states(result) == {
         "a.txt": "synced",
         "deep/größe.png": "synced",
         "here.png": "local_only",
@@ -38,16 +38,16 @@ def test_status_reports_the_state_of_each_file(deployment, add, style, folder, w
         "s3.png": "s3_only",
         "same.png": "synced",
     }
-    assert [problem.path for problem in found.problems] == ["link.png"]
-    assert found.totals == {"synced": 3, "local_only": 1, "s3_only": 1, "out_of_sync": 2, "unverifiable": 0}
-    assert (found.facts.revision, found.is_in_sync) == (2, False)
+    assert [problem.path for problem in result.problems] == ["link.png"]
+    assert result.totals == {"synced": 3, "local_only": 1, "s3_only": 1, "out_of_sync": 2, "unverifiable": 0}
+    assert (result.facts.revision, result.is_in_sync) == (2, False)
 
 
 def test_a_folder_that_is_the_same_is_in_sync(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
-    found = status(deployment, folder, style)
-    assert (found.is_in_sync, found.differences) == (True, [])
+    result = status(deployment, folder, style)
+    assert (result.is_in_sync, result.differences) == (True, [])
 
 
 def test_a_hidden_file_is_compared_only_if_it_exists_locally(deployment, add, style, folder, write):
@@ -76,8 +76,8 @@ def test_a_missing_folder_lacks_every_file(deployment, add, style, folder):
 def test_only_selected_files_are_read_and_reported(deployment, add, style, folder, write, files_read):
     add({"styles/16/a.png": b"data", "styles/16/b.jpg": b"data"})
     write({"a.png": b"data", "b.jpg": b"atad", "c.jpg": b"data"})
-    found = status(deployment, folder, style, Filter(include=("*.png",)))
-    assert (states(found), files_read) == ({"a.png": "synced"}, ["a.png"])
+    result = status(deployment, folder, style, Filter(include=("*.png",)))
+    assert (states(result), files_read) == ({"a.png": "synced"}, ["a.png"])
 
 
 def test_an_unchanged_file_is_read_only_once(deployment, add, style, folder, write, files_read, files_settled):
@@ -111,15 +111,15 @@ def test_an_object_without_an_md5_is_proven_by_a_checksum_or_its_parts(
     assert {file.md5 for file in deployment.manifests.index(style, None).files()} == {None}
     write({"parts.bin": b"data", "other.bin": b"atad", "sha.bin": b"data", "bare.bin": b"data"})
     for _ in range(2):
-        found = status(deployment, folder, style)
-        assert states(found) == {
+        result = status(deployment, folder, style)
+        assert states(result) == {
             "bare.bin": "unverifiable",
-            # An ETag of parts that does not come out proves nothing: the object may be encrypted.
+            # A different ETag of parts proves nothing: the object may be encrypted.
             "other.bin": "unverifiable",
             "parts.bin": "synced",
             "sha.bin": "synced",
         }
-        assert {file.filename for file in found.files if file.why} == {"bare.bin", "other.bin"}
+        assert {file.filename for file in result.files if file.why} == {"bare.bin", "other.bin"}
     assert sorted(files_read) == ["bare.bin", "other.bin", "parts.bin", "sha.bin"]
     write({"sha.bin": b"atad"})
     assert states(status(deployment, folder, style))["sha.bin"] == "out_of_sync"
@@ -144,10 +144,10 @@ def test_an_unreadable_file_is_unverifiable(deployment, add, style, folder, writ
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(reading, "open_file", refused)
-    found = status(deployment, folder, style)
-    (file,) = found.files
+    result = status(deployment, folder, style)
+    (file,) = result.files
     assert (file.state, file.why) == ("unverifiable", "skipped, permission denied")
-    assert found.problems == [("a.png", "skipped, permission denied", "unreadable")]
+    assert result.problems == [("a.png", "skipped, permission denied", "unreadable")]
 
 
 def test_a_file_that_changed_since_it_was_scanned_is_a_read_failure(folder, write):

@@ -12,7 +12,7 @@ from s3_manifest_cli.errors import Invalid, NotFound
 
 @pytest.fixture
 def deployment(through_s3):
-    """One way is enough: that manifests read in either are the same is for ``test_manifests`` to show."""
+    """Only through S3: ``test_manifests`` proves that the HTTP API returns the same manifests."""
     return through_s3
 
 
@@ -34,8 +34,8 @@ def test_every_file_is_reported_with_its_proof(
     send_events(*(f"styles/16/{name}.png" for name in (*names, "gone")))
     write({f"{name}.png": b"data" for name in names})
     write({"wrong.png": b"atad", "longer.png": b"data and more", "extra.png": b"data"})
-    found = verify(deployment, folder, style)
-    proofs = proofs_of(found)
+    result = verify(deployment, folder, style)
+    proofs = proofs_of(result)
     assert proofs.pop("md5.png")[1][0] == "md5"
     assert proofs.pop("wrong.png")[0] == "out_of_sync"
     assert proofs == {
@@ -46,8 +46,8 @@ def test_every_file_is_reported_with_its_proof(
         "parts.png": ("synced", ("etag",)),
         "sha.png": ("synced", ("sha256",)),
     }
-    assert sum(found.proofs.values()) == found.totals["synced"] == 3
-    assert not found.is_verified(allow_extra=True)
+    assert sum(result.proofs.values()) == result.totals["synced"] == 3
+    assert not result.is_verified(allow_extra=True)
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_a_folder_is_verified_only_if_every_file_is_proven(
 ):
     add({"styles/16/a.png": b"data", "styles/16/b.png": b"data"})
     write(local)
-    found = verify(deployment, folder, style)
-    assert (found.is_verified(), found.is_verified(allow_extra=True)) == (is_verified, is_verified_with_extra)
+    result = verify(deployment, folder, style)
+    assert (result.is_verified(), result.is_verified(allow_extra=True)) == (is_verified, is_verified_with_extra)
 
 
 def test_a_skipped_entry_is_not_verified(deployment, add, style, folder, write):
     add({"styles/16/a.png": b"data"})
     write({"a.png": b"data"})
     (folder / "link.png").symlink_to("a.png")
-    found = verify(deployment, folder, style)
-    assert (found.totals["synced"], found.is_verified(allow_extra=True)) == (1, False)
+    result = verify(deployment, folder, style)
+    assert (result.totals["synced"], result.is_verified(allow_extra=True)) == (1, False)
 
 
 def test_verify_ignores_the_cache(deployment, add, style, folder, write, files_read, files_settled):
