@@ -36,7 +36,7 @@ LOCATION = Location(BUCKET, "us-east-1")
 
 @dataclass
 class Bucket(MemoryStore):
-    """Keeps S3's promises for several threads too, and notes what was written."""
+    """A thread-safe ``MemoryStore`` that records the written keys."""
 
     written: list[str] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
@@ -57,13 +57,13 @@ class Bucket(MemoryStore):
             self.written.append(key)
 
     def reconcile(self) -> None:
-        """The manifests of all collections, as the deployed stack would write them from what is in the bucket."""
+        """Writes the manifests of all collections, as the deployed stack would."""
         with self.lock:
-            found: dict[Collection, list[str]] = {}
+            keys_by_collection: dict[Collection, list[str]] = {}
             for key in list(self.objects):
                 if collection := KINDS.collection_of(key):
-                    found.setdefault(collection, []).append(key)
-            for collection, keys in found.items():
+                    keys_by_collection.setdefault(collection, []).append(key)
+            for collection, keys in keys_by_collection.items():
                 self.upload(collection.head_key, encode_head(self._head(collection, keys)))
 
     def _head(self, collection: Collection, keys: list[str]) -> Head:
@@ -74,13 +74,13 @@ class Bucket(MemoryStore):
             if collection.filename(key) not in SIDECARS:
                 entry = entry_of(self.objects[key][0], collection, LOCATION, "s3_event")
                 files.append(apply_overrides(entry, merge_descriptions(entry.filename, contents.values())))
-        about = contents.get(COLLECTION_JSON)
+        facts = contents.get(COLLECTION_JSON)
         counts = Counter((entry.generation_id, entry.generation_type) for entry in files)
         generations = [
             Generation(
                 **entry.model_dump(), image_count=counts.pop((entry.generation_id, entry.type), 0), declared=True
             )
-            for entry in (about.generations if about else ())
+            for entry in (facts.generations if facts else ())
         ]
         generations += [
             Generation(generation_id=id_, type=type_, generated_at=EPOCH, image_count=count)
@@ -89,7 +89,7 @@ class Bucket(MemoryStore):
         return Head(
             kind=collection.kind,
             id=collection.id,
-            title=about.title if about else None,
+            title=facts.title if facts else None,
             s3_bucket=BUCKET,
             s3_prefix=collection.prefix,
             created_at=EPOCH,
@@ -109,7 +109,7 @@ class Bucket(MemoryStore):
 
 @dataclass
 class Migration:
-    """A tree on disk and a bucket, and what runs between them."""
+    """A legacy tree on disk, a bucket, and the migration from one to the other."""
 
     root: Path
     bucket: Bucket = field(default_factory=Bucket)
@@ -153,7 +153,7 @@ def md5(body: bytes) -> str:
 
 
 def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
-    """What the manifests say otherwise than the truth of a made tree, file by file and word by word."""
+    """Returns the differences between the manifests and the expected contents of a generated tree."""
     wrong = []
     for prefix, description in truths.items():
         head = heads.load(bucket, KINDS.collection_of(prefix + "x")).head

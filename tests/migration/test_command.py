@@ -1,4 +1,4 @@
-"""The command, as a user calls it, on an S3 server without a reconciler."""
+"""The command line, on an S3 server without a reconciler."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ BUCKET = "contract-bucket"
 
 @pytest.fixture
 def tree(tmp_path):
-    made = Migration(tmp_path)
-    made.file(f"{FOLDER}/größe.png", "bytes")
-    made.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "größe.png", "prompt": "p 🎨"}]}))
-    return made
+    migration = Migration(tmp_path)
+    migration.file(f"{FOLDER}/größe.png", "bytes")
+    migration.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "größe.png", "prompt": "p 🎨"}]}))
+    return migration
 
 
 def call(*arguments):
@@ -41,31 +41,31 @@ def migrate(tree, *more):
     ],
 )
 def test_wrong_usage_exits_with_2(tree, more, message):
-    answer = migrate(tree, *more)
-    assert answer.exit_code == 2
-    assert message in answer.stderr
+    result = migrate(tree, *more)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_a_folder_without_data_is_wrong_usage(tmp_path):
-    answer = call(tmp_path, "--bucket", BUCKET)
-    assert answer.exit_code == 2
-    assert "ROOT is the folder that contains data/actors." in answer.stderr
+    result = call(tmp_path, "--bucket", BUCKET)
+    assert result.exit_code == 2
+    assert "ROOT is the folder that contains data/actors." in result.stderr
 
 
 def test_a_plan_is_printed_and_changes_nothing(tree):
     with in_moto() as bucket:
-        answer = migrate(tree, "--plan")
-        assert answer.exit_code == 1
-        assert "local_only         1  only on disk" in answer.stdout
-        assert "To do: upload 1 image; edit the sidecars of 1 collection." in answer.stdout
-        assert answer.stderr == ""
+        result = migrate(tree, "--plan")
+        assert result.exit_code == 1
+        assert "local_only         1  only on disk" in result.stdout
+        assert "To do: upload 1 image; edit the sidecars of 1 collection." in result.stdout
+        assert result.stderr == ""
         assert bucket.store.list("").objects == ()
 
 
 def test_a_plan_with_json_prints_only_json(tree):
     with in_moto():
-        answer = migrate(tree, "--plan", "--json")
-    document = json.loads(answer.stdout)
+        result = migrate(tree, "--plan", "--json")
+    document = json.loads(result.stdout)
     assert document["counts"]["local_only"] == 1
     (collection,) = document["collections"]
     assert collection["images"][0]["action"] == "upload"
@@ -74,7 +74,7 @@ def test_a_plan_with_json_prints_only_json(tree):
 
 @pytest.fixture
 def _put_by_boto(monkeypatch):
-    """Moto answers the requests of boto, and none of the client's own."""
+    """Uploads with boto3, since moto does not serve the client's own requests."""
 
     def put(self, key, body, md5, *, replaces, headers):
         assert (replaces, hashlib.md5(body).hexdigest()) == (None, md5)
@@ -87,23 +87,23 @@ def _put_by_boto(monkeypatch):
 @pytest.mark.usefixtures("_put_by_boto")
 def test_a_run_uploads_and_reports_what_it_could_not_verify(tree):
     with in_moto() as bucket:
-        answer = migrate(tree)
+        result = migrate(tree)
         prefix = f"system_actors/training_data/{NAME}/"
         assert bucket.store.list("").keys == (f"{prefix}größe.png", f"{prefix}prompt_metadata.json")
-    assert answer.exit_code == 1
-    assert "no manifest yet. Check that the stack watches this bucket, and run a rescan" in answer.stdout
+    assert result.exit_code == 1
+    assert "no manifest yet. Check that the stack watches this bucket, and run a rescan" in result.stdout
 
 
 def test_a_missing_bucket_is_an_error(tree):
     with in_moto():
-        answer = call(tree.root, "--bucket", "no-such-bucket", "--wait", 0)
-    assert answer.exit_code == 3
-    assert "NoSuchBucket" in answer.stdout or "404" in answer.stdout
+        result = call(tree.root, "--bucket", "no-such-bucket", "--wait", 0)
+    assert result.exit_code == 3
+    assert "NoSuchBucket" in result.stdout or "404" in result.stdout
 
 
 def test_a_filename_cannot_control_the_terminal(tree):
     tree.file(f"{FOLDER}/manifest.json", json.dumps({"images": [{"filename": "\x1b[2J.png"}]}))
     with in_moto():
-        answer = migrate(tree, "--plan")
-    assert answer.exit_code == 3
-    assert "\x1b" not in answer.stdout
+        result = migrate(tree, "--plan")
+    assert result.exit_code == 3
+    assert "\x1b" not in result.stdout

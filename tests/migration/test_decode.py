@@ -13,13 +13,13 @@ RESPONSE = "data/actors/0042_european_30_male/training_data/response.json"
 MD5 = "0123456789abcdef0123456789abcdef"
 
 
-def of(content, path=ACTOR):
+def decoded(content, path=ACTOR):
     return decode(path, json.dumps(content).encode())
 
 
 def image(**fields):
-    """What is read of one image with these fields, and a name."""
-    document = of({"images": [{"filename": "a.png"} | fields]})
+    """Decodes a manifest with one image that has these fields."""
+    document = decoded({"images": [{"filename": "a.png"} | fields]})
     assert document.problems == ()
     return document.records[0]
 
@@ -60,7 +60,7 @@ def test_the_path_determines_the_format_of_a_legacy_file(path, format_):
     ],
 )
 def test_images_are_read_from_several_layouts(content, filenames):
-    document = of(content)
+    document = decoded(content)
     assert [record.filename for record in document.records] == filenames
     assert document.problems == ()
 
@@ -138,16 +138,18 @@ def test_every_field_of_an_image_is_read():
 def test_images_inherit_the_id_type_and_time_of_their_generation():
     when = "2025-10-11T10:00:00.000Z"
     run = {"type": "flux", "generated_at": when, "metadata": {"seed": 1}, "model": "m", "images": ["a.png"]}
-    document = of({"generations": [{"generation_id": 7}, run]})
+    document = decoded({"generations": [{"generation_id": 7}, run]})
     description = document.records[0].description
     assert (description.generation_id, description.generation_type, description.generated_at) == (2, "flux", when)
-    (declared,) = document.generations  # nobody knows when the first was
+    (declared,) = document.generations  # the first has no time
     assert (declared.generation_id, declared.generated_at) == (2, when)
     assert declared.metadata == {"seed": 1, "model": "m"}
 
 
 def test_an_image_with_its_own_generation_id_does_not_inherit_the_generation_type():
-    document = of({"generations": [{"id": 1, "type": "flux", "images": [{"file": "a.png", "generation_id": "x"}]}]})
+    document = decoded(
+        {"generations": [{"id": 1, "type": "flux", "images": [{"file": "a.png", "generation_id": "x"}]}]}
+    )
     assert (document.records[0].description.generation_id, document.records[0].description.generation_type) == (
         "x",
         None,
@@ -156,14 +158,14 @@ def test_an_image_with_its_own_generation_id_does_not_inherit_the_generation_typ
 
 def test_a_record_has_the_time_of_its_manifest_or_else_its_generation():
     run = {"generated_at": "2025-01-01T00:00:00Z", "images": [{"file": "a.png"}, {"file": "b.png", "updated_at": 0}]}
-    times = [record.at for record in of({"generations": [run]}).records]
+    times = [record.at for record in decoded({"generations": [run]}).records]
     assert times == ["2025-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z"]
-    later = of({"generations": [run], "last_synced": "2025-02-02T00:00:00Z"})
+    later = decoded({"generations": [run], "last_synced": "2025-02-02T00:00:00Z"})
     assert later.records[0].at == "2025-02-02T00:00:00.000Z"
 
 
 def test_an_api_response_describes_its_images():
-    document = of(
+    document = decoded(
         {
             "id": "r8x",
             "model": "flux",
@@ -183,7 +185,7 @@ def test_an_api_response_describes_its_images():
 
 @pytest.mark.parametrize("output", [None, [], ""])
 def test_a_response_without_outputs_is_empty_and_valid(output):
-    document = of({"id": "r", "input": {"prompt": "p"}, "output": output}, RESPONSE)
+    document = decoded({"id": "r", "input": {"prompt": "p"}, "output": output}, RESPONSE)
     assert (document.records, document.generations, document.problems) == ((), (), ())
 
 
@@ -216,7 +218,7 @@ def test_a_problem_names_the_path_of_the_value(body, problem):
 
 
 def test_an_invalid_image_does_not_affect_the_others():
-    document = of({"images": [{"filename": "a.png", "prompt": 7, "good": False}, 7, {"filename": "b.png"}]})
+    document = decoded({"images": [{"filename": "a.png", "prompt": 7, "good": False}, 7, {"filename": "b.png"}]})
     assert [(record.filename, record.description.good) for record in document.records] == [
         ("a.png", False),
         ("b.png", None),
@@ -226,7 +228,7 @@ def test_an_invalid_image_does_not_affect_the_others():
 
 @pytest.mark.parametrize("output", [7, [7], {"detail": "no"}])
 def test_an_invalid_output_is_a_problem(output):
-    document = of({"id": "r", "output": output}, RESPONSE)
+    document = decoded({"id": "r", "output": output}, RESPONSE)
     assert (document.records, document.problems) == ((), ("output.0: must be a URL or a filename",))
 
 

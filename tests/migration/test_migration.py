@@ -1,4 +1,4 @@
-"""Runs of the migration, each of a small tree, with what happens meanwhile."""
+"""Runs of the migration on small trees, with concurrent changes and failures."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ def migration(tmp_path):
 
 
 def actor(migration, *names, title=None, **more):
-    """An actor's manifest with these images, which are on disk."""
+    """Writes these images of an actor to disk, and its manifest."""
     for name in names:
         migration.file(f"{FOLDER}/{name}", name)
     images = [{"filename": name, "prompt": f"prompt of {name}"} for name in names]
@@ -168,12 +168,12 @@ def test_an_unreadable_collection_is_an_error_and_the_others_are_migrated(migrat
     actor(migration, "a.png")
     migration.file("data/s3_manifests/style_1_s3_manifest.json", json.dumps({"files": ["b.png"]}))
     key = "styles/1/b.png"
-    observe_collection = migration.bucket.head
+    real_head = migration.bucket.head
 
-    def head(entry):
-        if entry == key:
-            raise ReadFailed(entry, "403")
-        return observe_collection(entry)
+    def head(requested):
+        if requested == key:
+            raise ReadFailed(requested, "403")
+        return real_head(requested)
 
     migration.bucket.head = head
     planned, result = migration.run()
@@ -199,7 +199,7 @@ def test_a_failed_upload_is_reported_and_repeated_by_the_next_run(migration):
 
 
 class Killed(BaseException):
-    """The process ended here."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize("effect", [True, False])
@@ -223,16 +223,16 @@ def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next(tmp_pat
 
 
 def _kill(migration, after, effect):
-    """Ends the process at a write, or while it waits for the manifests, before or after it took effect."""
-    bucket, left, lock = migration.bucket, [after], threading.Lock()
+    """Kills the process at a write, or while it waits for the manifests; with ``effect`` after it took effect."""
+    bucket, remaining, lock = migration.bucket, [after], threading.Lock()
 
     def killing(write):
         def killed(*args, **more):
             with lock:
-                left[0] -= 1
-                if left[0] >= 0:
+                remaining[0] -= 1
+                if remaining[0] >= 0:
                     return write(*args, **more)
-                if effect and left[0] == -1:
+                if effect and remaining[0] == -1:
                     write(*args, **more)
                 raise Killed
 
@@ -245,13 +245,13 @@ def _kill(migration, after, effect):
 def test_a_removal_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch, after):
     migration = Migration(tmp_path)
     actor(migration, "a.png", "b.png", "c.png")
-    remove, left = Tree.remove, [after]
+    remove, remaining = Tree.remove, [after]
 
-    def killing(*what):
-        left[0] -= 1
-        if left[0] < 0:
+    def killing(*args):
+        remaining[0] -= 1
+        if remaining[0] < 0:
             raise Killed
-        remove(*what)
+        remove(*args)
 
     monkeypatch.setattr(Tree, "remove", killing)
     with pytest.raises(Killed):

@@ -103,7 +103,7 @@ def test_names_outside_the_collection_are_rejected(fields):
 
 
 @pytest.mark.parametrize(
-    ("path", "places"),
+    ("path", "candidates"),
     [
         ("data/a.png", ["data/a.png", "data/x/data/a.png"]),
         ("a.png", ["a.png", "data/x/a.png"]),
@@ -115,8 +115,8 @@ def test_names_outside_the_collection_are_rejected(fields):
         ("/etc/passwd", []),
     ],
 )
-def test_a_local_path_has_candidates_in_the_tree(path, places):
-    assert candidate_paths(path, "data/x") == places
+def test_a_local_path_has_candidates_in_the_tree(path, candidates):
+    assert candidate_paths(path, "data/x") == candidates
 
 
 @pytest.mark.parametrize("path", ["../../../etc/passwd", "/x/data/../../etc/passwd", "a\x00", "../.."])
@@ -126,17 +126,17 @@ def test_a_path_outside_the_tree_is_rejected(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "expected"),
     [
         ("elsewhere/a.png", "elsewhere/a.png"),
         ("gone/a.png", f"{FOLDER}/a.png"),
         (None, f"{FOLDER}/a.png"),
     ],
 )
-def test_a_file_of_an_actor_is_found_at_its_path_or_in_the_training_data_folder(path, found):
+def test_a_file_of_an_actor_is_found_at_its_path_or_in_the_training_data_folder(path, expected):
     files = Files(["elsewhere/a.png", f"{FOLDER}/a.png"])
     record = ImageRecord(where="", filename="a.png", path=path)
-    assert locate(record, document(NAME), "a.png", ACTOR, files).path == found
+    assert locate(record, document(NAME), "a.png", ACTOR, files).path == expected
 
 
 @pytest.mark.parametrize(("on_disk", "named"), [("a.JPG", "a.jpg"), ("gro\u0308ße.png", "größe.png")])

@@ -127,17 +127,17 @@ def test_an_existing_title_is_kept_unless_local_values_are_preferred(before, opt
 
 
 def test_undeclared_generations_are_declared():
-    entry, two, two_else = (
+    first, second, second_with_seed = (
         GenerationDeclaration(generation_id=id_, type="t", generated_at="2025-01-01", metadata=metadata)
         for id_, metadata in ((1, {}), (2, {}), (2, {"seed": 1}))
     )
-    legacy = LegacyCollection(generations=(entry, two))
-    remote = RemoteCollection(sidecars=SidecarContent(generations=(two_else,)))
+    legacy = LegacyCollection(generations=(first, second))
+    remote = RemoteCollection(sidecars=SidecarContent(generations=(second_with_seed,)))
     result = plan(ACTOR, legacy, {}, remote, S3)
-    assert (result.edits.generations, result.conflicts) == ((entry,), ("generation t 2",))
-    assert set(map(repr, result.expected.generations)) == {repr(entry), repr(two_else)}
+    assert (result.edits.generations, result.conflicts) == ((first,), ("generation t 2",))
+    assert set(map(repr, result.expected.generations)) == {repr(first), repr(second_with_seed)}
     result = plan(ACTOR, legacy, {}, remote, LOCAL)
-    assert result.edits.generations == (entry, two)
+    assert result.edits.generations == (first, second)
 
 
 def test_a_wrong_sync_status_and_a_different_md5_are_noted():

@@ -5,27 +5,27 @@ import sys
 from s3_manifest_cli.terminal.output import progress_bar
 
 
-def shown_on_a_terminal(monkeypatch, total, *counts):
-    """All that a terminal as stderr gets to see of a step."""
-    ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)
-    with os.fdopen(theirs, "w") as stderr, monkeypatch.context() as patched:
+def terminal_output(monkeypatch, total, *counts):
+    """Returns what the progress bar writes to a terminal."""
+    primary, secondary = pty.openpty()
+    os.set_blocking(primary, False)
+    with os.fdopen(secondary, "w") as stderr, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stderr)
         with progress_bar("Computing MD5s", total) as advance:
             for count in counts:
                 advance(count, 0)
-        shown = b""
-        # One read returns no more than a terminal's buffer had at that moment.
-        with os.fdopen(ours, "rb", buffering=0) as terminal:
+        output = b""
+        # A read returns only what is in the terminal's buffer.
+        with os.fdopen(primary, "rb", buffering=0) as terminal:
             while more := terminal.read(65536):
-                shown += more
-        return shown.decode()
+                output += more
+        return output.decode()
 
 
 def test_a_terminal_shows_the_progress_of_a_step(monkeypatch):
-    shown = shown_on_a_terminal(monkeypatch, 1234, 1000, 234)
-    assert "Computing MD5s" in shown
-    assert "1,234 of 1,234" in shown
+    output = terminal_output(monkeypatch, 1234, 1000, 234)
+    assert "Computing MD5s" in output
+    assert "1,234 of 1,234" in output
 
 
 def test_no_progress_is_shown_without_a_terminal(capsys):
@@ -35,4 +35,4 @@ def test_no_progress_is_shown_without_a_terminal(capsys):
 
 
 def test_an_empty_step_shows_no_progress(monkeypatch):
-    assert shown_on_a_terminal(monkeypatch, 0) == ""
+    assert terminal_output(monkeypatch, 0) == ""

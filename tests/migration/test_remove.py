@@ -1,4 +1,4 @@
-"""What ``--remove-legacy`` deletes, what it leaves, and why."""
+"""``--remove-legacy`` deletes verified files, and retains all others with a reason."""
 
 import json
 
@@ -14,23 +14,26 @@ IMAGE = f"{FOLDER}/a.png"
 
 @pytest.fixture
 def migration(tmp_path):
-    made = Migration(tmp_path)
-    made.file(IMAGE, "a")
-    return made
+    migration = Migration(tmp_path)
+    migration.file(IMAGE, "a")
+    return migration
 
 
 def removal(migration, content, others=(), **options):
-    """What went, and why the rest was kept, of an actor with this manifest, and others by path."""
+    """Migrates an actor with this manifest, and other documents by path.
+
+    Returns the deleted paths, and the retained ones with their reasons.
+    """
     migration.file(MANIFEST, json.dumps(content))
-    for path, other in dict(others).items():
-        migration.file(path, json.dumps(other))
+    for path, document in dict(others).items():
+        migration.file(path, json.dumps(document))
     _, result = migration.run(remove_legacy=True, **options)
     return set(result.removal.paths), {entry.path: entry.problem for entry in result.removal.retained}
 
 
 def test_completely_verified_files_are_deleted(migration):
-    answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png"]}
-    others = {f"{FOLDER}/response.json": answer, SYNC: {"images": [{"filename": "a.png", "prompt": "p"}]}}
+    response = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png"]}
+    others = {f"{FOLDER}/response.json": response, SYNC: {"images": [{"filename": "a.png", "prompt": "p"}]}}
     deleted, retained = removal(migration, {"images": ["a.png"]}, others)
     assert deleted == {MANIFEST, IMAGE, SYNC, f"{FOLDER}/response.json"}
     assert retained == {}
@@ -139,8 +142,8 @@ def test_an_unverified_image_and_its_manifest_are_retained(migration):
 
 
 def test_a_response_that_names_unsaved_images_is_retained(migration):
-    answer = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png", "gone.png"]}
-    _, retained = removal(migration, {"images": ["a.png"]}, {f"{FOLDER}/response.json": answer})
+    response = {"id": "r", "completed_at": "2025-01-01", "input": {"prompt": "p"}, "output": ["a.png", "gone.png"]}
+    _, retained = removal(migration, {"images": ["a.png"]}, {f"{FOLDER}/response.json": response})
     assert retained[f"{FOLDER}/response.json"] == "it names images that are neither on disk nor in S3"
 
 

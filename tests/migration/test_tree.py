@@ -23,46 +23,46 @@ def test_links_are_not_followed_and_those_below_data_are_reported(root):
     (root / "data/link.png").symlink_to(root.parent / "secret.png")
     (root / "data/folder").symlink_to(root.parent)
     (root / "public/link.png").symlink_to(root.parent / "secret.png")
-    found = walk(root)
-    assert found.paths == walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
-    assert {problem.path for problem in found.problems} == {"data/link.png", "data/folder"}
+    tree = walk(root)
+    assert tree.paths == walk(root).paths == ("data/actors/x/training_data/a.png", "public/c.png")
+    assert {problem.path for problem in tree.problems} == {"data/link.png", "data/folder"}
 
 
 def test_a_file_replaced_by_a_link_is_not_read(root):
-    found = walk(root)
+    tree = walk(root)
     (root / "public/c.png").unlink()
     (root / "public/c.png").symlink_to(root.parent / "secret.png")
     for read in (Tree.md5, Tree.open, Tree.read_document):
         with pytest.raises(OSError, match="symbolic link"):
-            read(found, "public/c.png")
+            read(tree, "public/c.png")
 
 
 def test_a_folder_replaced_by_a_link_is_not_followed(root):
-    found = walk(root)
+    tree = walk(root)
     (root / "public/c.png").unlink()
     (root / "public").rmdir()
     (root.parent / "c.png").write_bytes(b"secret")
     (root / "public").symlink_to(root.parent)
     with pytest.raises(OSError, match="outside the tree"):
-        found.open("public/c.png")
+        tree.open("public/c.png")
     with pytest.raises(OSError, match="outside the tree"):
-        found.remove("public/c.png")
+        tree.remove("public/c.png")
     assert (root.parent / "c.png").exists()
 
 
 def test_a_root_that_is_a_link_is_followed(root):
     link = root.parent / "link"
     link.symlink_to(root)
-    found = walk(link)
-    with found.open("public/c.png") as file:
+    tree = walk(link)
+    with tree.open("public/c.png") as file:
         assert file.read() == b"public/c.png"
 
 
 def test_a_name_that_is_not_utf_8_is_reported(root):
     with open(os.fsencode(root / "data") + b"/\xff.png", "wb"):  # noqa: PTH123
         pass
-    found = walk(root)
-    assert [problem.problem for problem in found.problems] == ["skipped, the name is not valid UTF-8; rename it"]
+    tree = walk(root)
+    assert [problem.problem for problem in tree.problems] == ["skipped, the name is not valid UTF-8; rename it"]
 
 
 def test_pipes_are_not_files(root):
@@ -71,7 +71,7 @@ def test_pipes_are_not_files(root):
 
 
 def test_removing_a_missing_file_succeeds(root):
-    found = walk(root)
-    found.remove("public/c.png")
-    found.remove("public/c.png")
+    tree = walk(root)
+    tree.remove("public/c.png")
+    tree.remove("public/c.png")
     assert not (root / "public/c.png").exists()

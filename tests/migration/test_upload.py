@@ -1,4 +1,4 @@
-"""Uploads of images by the client's upload, on a bucket in memory: only as planned, and nothing twice."""
+"""Images are uploaded only as planned, and not twice."""
 
 import io
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def _no_sleep(monkeypatch):
 
 @pytest.fixture
 def upload(tmp_path, bucket):
-    """Uploads a file with the bytes of the plan, or others; ``put`` may replace the request that stores it."""
+    """Uploads a file, by default with the planned bytes; ``put`` may replace the request."""
 
     def put_object(key, body, md5, *, replaces, headers):
         bucket.put_image(key, io.BytesIO(body), ImageUpload("", md5, replaces), headers=headers)
@@ -84,12 +84,12 @@ def test_a_file_that_changed_since_the_plan_is_not_uploaded(bucket, upload):
     assert bucket.objects == {}
 
 
-@pytest.mark.parametrize("happened", [True, False])
-def test_an_upload_with_a_lost_response_stores_the_object_once(bucket, upload, happened):
+@pytest.mark.parametrize("takes_effect", [True, False])
+def test_an_upload_with_a_lost_response_stores_the_object_once(bucket, upload, takes_effect):
     lost = [OutcomeUnknown(KEY, "lost")]
 
     def put(key, body, md5, **more):
-        if happened or not lost:
+        if takes_effect or not lost:
             etag = upload.put(key, body, md5, **more)
         if lost:
             raise lost.pop()

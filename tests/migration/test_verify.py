@@ -14,23 +14,23 @@ RUN = {"generation_id": 7, "type": "flux", "generated_at": "2025-01-01T00:00:00Z
 
 @pytest.fixture
 def migration(tmp_path):
-    made = Migration(tmp_path)
-    made.file(f"{FOLDER}/a.png", "a")
+    migration = Migration(tmp_path)
+    migration.file(f"{FOLDER}/a.png", "a")
     image = {"filename": "a.png", "prompt": "p", "good": False}
     description = {"actor_name": "Anna", "generations": [RUN | {"images": [image]}]}
-    made.file(f"{FOLDER}/manifest.json", json.dumps(description))
-    return made
+    migration.file(f"{FOLDER}/manifest.json", json.dumps(description))
+    return migration
 
 
-def verifications(migration, alter):
-    """What is found to be wrong where the stack writes its manifest so."""
+def verification_of(migration, alter):
+    """Alters the manifests that the stack writes; returns the verification."""
     head = migration.bucket._head
-    migration.bucket._head = lambda *of: alter(head(*of))
+    migration.bucket._head = lambda *args: alter(head(*args))
     planned, result = migration.run(remove_legacy=True)
-    (found,) = result.verifications.values()
-    assert found.is_verified is (report.exit_code(planned, result) == 0)
-    assert bool(result.removal.paths) is found.is_verified
-    return found
+    (verification,) = result.verifications.values()
+    assert verification.is_verified is (report.exit_code(planned, result) == 0)
+    assert bool(result.removal.paths) is verification.is_verified
+    return verification
 
 
 def with_file(**description):
@@ -56,7 +56,7 @@ def without_files(head):
 
 
 def test_a_complete_manifest_is_verified(migration):
-    assert verifications(migration, lambda head: head).is_verified
+    assert verification_of(migration, lambda head: head).is_verified
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_complete_manifest_is_verified(migration):
     ],
 )
 def test_a_difference_of_a_file_is_reported(migration, alter, problem):
-    found = verifications(migration, alter)
-    assert (list(found.files), found.problems) == (["a.png"], ())
-    assert problem in found.files["a.png"]
+    verification = verification_of(migration, alter)
+    assert (list(verification.files), verification.problems) == (["a.png"], ())
+    assert problem in verification.files["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_difference_of_a_file_is_reported(migration, alter, problem):
     ],
 )
 def test_a_difference_of_the_collection_is_reported(migration, alter, problem):
-    found = verifications(migration, alter)
-    assert found.files == {}
-    (wrong,) = found.problems
-    assert wrong.startswith(problem)
+    verification = verification_of(migration, alter)
+    assert verification.files == {}
+    (reported,) = verification.problems
+    assert reported.startswith(problem)

@@ -1,4 +1,4 @@
-"""MLCommons' own reader reads a description in Croissant."""
+"""MLCommons' mlcroissant reads the Croissant export."""
 
 import json
 import subprocess
@@ -15,10 +15,10 @@ import mlcroissant
 
 dataset = mlcroissant.Dataset(jsonld=sys.argv[1])
 issues = dataset.metadata.ctx.issues
-files = [[one.name, one.content_url, one.md5, one.sha256] for one in dataset.metadata.distribution]
+files = [[file.name, file.content_url, file.md5, file.sha256] for file in dataset.metadata.distribution]
 text = lambda value: value.decode() if isinstance(value, bytes) else value
 records = [
-    {name: [text(one) for one in value] if isinstance(value, list) else text(value) for name, value in row.items()}
+    {name: [text(entry) for entry in value] if isinstance(value, list) else text(value) for name, value in row.items()}
     for row in dataset.records("records")
 ]
 print(json.dumps([sorted(issues.errors), sorted(issues.warnings), files, records], default=str))
@@ -26,9 +26,9 @@ print(json.dumps([sorted(issues.errors), sorted(issues.warnings), files, records
 
 
 def test_mlcroissant_reads_the_croissant_export(tmp_path):
-    more = {"prompt": "a fox,\nat dawn", "labels": ("dark", "blurry"), "good": False, "generation_id": 3}
+    description = {"prompt": "a fox,\nat dawn", "labels": ("dark", "blurry"), "good": False, "generation_id": 3}
     names = sorted(ODD)
-    entries = [file(name, **(more if name == "a b.png" else {})) for name in names]
+    entries = [file(name, **(description if name == "a b.png" else {})) for name in names]
     body, _ = exported("croissant", entries, **FOR_CROISSANT)
     (tmp_path / "croissant.json").write_bytes(body)
     command = [sys.executable, "-c", READ, str(tmp_path / "croissant.json")]
@@ -45,7 +45,7 @@ def test_mlcroissant_reads_the_croissant_export(tmp_path):
     assert [record["records/file"] for record in records] == names
     fox = records[names.index("a b.png")]
     assert (fox["records/prompt"], fox["records/good"], fox["records/labels"]) == (
-        more["prompt"],
+        description["prompt"],
         False,
         ["dark", "blurry"],
     )

@@ -1,4 +1,4 @@
-"""CVAT reads the sizes of images with Pillow, turned as their EXIF says: an image has to have the size that it finds.
+"""CVAT reads image sizes with Pillow and applies their EXIF orientation; exported sizes must be the same.
 
 https://github.com/cvat-ai/cvat/blob/develop/utils/dataset_manifest/core.py
 """

@@ -28,9 +28,9 @@ for argument, path in json.load(sys.stdin):
 
 
 def load_all(tmp_path, *calls):
-    """What Hugging Face's loader makes of each (argument, path), without a network: rows and features, or an error.
+    """Loads each (argument, path) with Hugging Face's loader, offline; returns rows and features, or an error.
 
-    In one process, for most of its time is its start.
+    In one process, since most of its time is its start.
     """
     own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "huggingface"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     done = subprocess.run(
@@ -47,19 +47,19 @@ def load_all(tmp_path, *calls):
 
 
 def load(folder, tmp_path):
-    """What it makes of a folder."""
+    """Loads a folder."""
     (answer,) = load_all(tmp_path, ("data_dir", folder))
     return answer
 
 
 def load_file(path, tmp_path):
-    """What it makes of a metadata file and the images that the file names."""
+    """Loads a metadata file and the images that it names."""
     (answer,) = load_all(tmp_path, ("data_files", path))
     return answer
 
 
 def write_images(folder, names):
-    """Images of 1, 2, 3 … pixels, and their entries by name."""
+    """Writes images of 1, 2, 3 … pixels; returns their entries by name."""
     for size, name in enumerate(sorted(names), 1):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(png(size, (200, 100, 50)))
@@ -84,7 +84,7 @@ RESERVED = (
     "bundle.zip",
     "data/x-00000-of-00001.png",
 )
-"""Names of files beside images that the loader takes for something else."""
+"""Filenames that the loader misinterprets."""
 
 UNRESERVED = (
     "contest.png",
@@ -97,11 +97,11 @@ UNRESERVED = (
     "~a.png",
     "%HOME%.png",
 )
-"""Names that it takes for what they are."""
+"""Similar filenames that it reads correctly."""
 
 
 def file_with_text(prompt):
-    """An entry with this text in each column that may hold any."""
+    """Returns an entry with this text in each column of free text."""
     return file(
         "a.png", prompt=prompt, generation_id=prompt, generation_type=prompt, labels=(prompt,), local_path=prompt
     )
@@ -140,7 +140,7 @@ def test_a_name_that_hugging_face_misinterprets_is_a_problem(tmp_path):
         assert name in problem.problem
         prompts[name] = [entry.prompt for entry in (entries if is_image else entries[:2])]
     answers = load_all(tmp_path, *(("data_dir", folder) for folder in folders.values()))
-    # The problem is real: what it warns of does not load the rows with their prompts.
+    # Each reported problem is real: the loader does not return the rows with their prompts.
     for name, answer in zip(folders, answers, strict=True):
         assert isinstance(answer, str) or [row.get("text") for row in answer[0]] != prompts[name], name
 
@@ -161,13 +161,13 @@ def test_names_similar_to_reserved_ones_are_no_problem(tmp_path):
 
 
 DATES = ["2024-01-01", "2024-01-01 10:00", "2024-01-01T10", "2024-01-01T10:00:00Z", "2024-01-01 10:00:00+01:00"]
-NO_DATES = ["2024", "2024-01", "20240101", "12:30", "1", "1e5", "true", "null", "NaN", " 2024-01-01", "2024-1-1", ""]
+NON_DATES = ["2024", "2024-01", "20240101", "12:30", "1", "1e5", "true", "null", "NaN", " 2024-01-01", "2024-1-1", ""]
 
 
 def load_prompts(format_name, tmp_path):
-    """The prompt, the row that is loaded of it, and the problems, for each of these prompts."""
+    """Yields each prompt with its loaded row, its features and its problems."""
     results, paths = {}, []
-    for number, prompt in enumerate([*DATES, *NO_DATES]):
+    for number, prompt in enumerate([*DATES, *NON_DATES]):
         folder = tmp_path / str(number)
         write_images(folder, ["a.png"])
         body, results[prompt] = exported(format_name, [file_with_text(prompt)], of_generations("x"))
@@ -179,18 +179,18 @@ def load_prompts(format_name, tmp_path):
 
 
 def test_parquet_preserves_strings_that_look_like_other_types(tmp_path):
-    for prompt, row, features, found in load_prompts("imagefolder-parquet", tmp_path):
+    for prompt, row, features, problems in load_prompts("imagefolder-parquet", tmp_path):
         columns = ("text", "generation_id", "generation_type", "local_path")
         assert [row[name] for name in columns] == [prompt] * 4
-        assert (row["labels"], features["text"], found) == ([prompt], "Value('string')", ())
+        assert (row["labels"], features["text"], problems) == ([prompt], "Value('string')", ())
 
 
 def test_strings_that_json_lines_cannot_preserve_are_a_problem(tmp_path):
-    for prompt, row, _, found in load_prompts("imagefolder", tmp_path):
-        assert (row["text"] == prompt) is (row["labels"] == [prompt]) is (found == ()) is (prompt not in DATES)
-        if found:
-            assert "generation_id and generation_type and labels and local_path and text" in found[0].problem
-            assert "imagefolder-parquet" in found[0].problem
+    for prompt, row, _, problems in load_prompts("imagefolder", tmp_path):
+        assert (row["text"] == prompt) is (row["labels"] == [prompt]) is (problems == ()) is (prompt not in DATES)
+        if problems:
+            assert "generation_id and generation_type and labels and local_path and text" in problems[0].problem
+            assert "imagefolder-parquet" in problems[0].problem
 
 
 def test_dates_among_other_prompts_are_read_as_strings(tmp_path):

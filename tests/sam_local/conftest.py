@@ -49,7 +49,7 @@ class Bucket:
         return json.loads(stored["Body"].read())
 
     def below(self, prefix: str) -> list[str]:
-        return [found["Key"] for found in self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", ())]
+        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", ())]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def sam(tmp_path_factory: pytest.TempPathFactory) -> Sam:
 
 @pytest.fixture(scope="session")
 def bridge_gateway() -> str:
-    """This machine's address in the containers' network; they can not reach its loopback."""
+    """This machine's address in the containers' network; they cannot reach its loopback."""
     _require_docker()
     (network, *_) = json.loads(_docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}").stdout)
     # Docker omits the gateway if it is the default, the first address.

@@ -61,14 +61,14 @@ class TestBuild:
         }
         template.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
 
-        found = sam.invoke("Probe", "s3-test-event", template=template)
+        probed = sam.invoke("Probe", "s3-test-event", template=template)
 
         requirements = (sam.project / "layers/manifest/requirements.txt").read_text()
         pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", requirements, re.MULTILINE))
-        assert found["python"] == "3.13"
-        assert {name.replace("_", "-"): version for name, version in found["distributions"].items()} == pinned
+        assert probed["python"] == "3.13"
+        assert {name.replace("_", "-"): version for name, version in probed["distributions"].items()} == pinned
         # Not the runtime's own boto3.
-        assert all(path.startswith("/opt/python/") for path in found["imported_from"].values())
+        assert all(path.startswith("/opt/python/") for path in probed["imported_from"].values())
 
 
 class TestReconcile:

@@ -10,9 +10,9 @@ pytestmark = pytest.mark.sam_local
 def test_subscribing_merges_the_bucket_configuration_and_responds_to_cloudformation(sam, bucket, tmp_path):
     sqs = bucket.platform.client("sqs")
     queue = sqs.get_queue_attributes(QueueUrl=bucket.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    theirs = {"Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}
-    theirs["Filter"] = {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "invoices/"}]}}
-    configuration = {"QueueConfigurations": [theirs]}
+    existing = {"Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}
+    existing["Filter"] = {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "invoices/"}]}}
+    configuration = {"QueueConfigurations": [existing]}
     bucket.s3.put_bucket_notification_configuration(Bucket=bucket.name, NotificationConfiguration=configuration)
     answer = {"Bucket": bucket.name, "Key": "the-answer-to-cloudformation.json"}
     request = {
@@ -39,7 +39,7 @@ def test_subscribing_merges_the_bucket_configuration_and_responds_to_cloudformat
     response = json.loads(bucket.s3.get_object(**answer)["Body"].read())
     assert response["Status"] == "SUCCESS", response["Reason"]
     assert (response["PhysicalResourceId"], response["RequestId"]) == (bucket.name, request["RequestId"])
-    found = bucket.s3.get_bucket_notification_configuration(Bucket=bucket.name)["QueueConfigurations"]
-    prefixes = {item["Filter"]["Key"]["FilterRules"][0]["Value"]: item["Events"] for item in found}
+    merged = bucket.s3.get_bucket_notification_configuration(Bucket=bucket.name)["QueueConfigurations"]
+    prefixes = {item["Filter"]["Key"]["FilterRules"][0]["Value"]: item["Events"] for item in merged}
     assert prefixes.keys() == {"invoices/", "styles/", "system_actors/training_data/"}
     assert "s3:LifecycleExpiration:*" in prefixes["styles/"]

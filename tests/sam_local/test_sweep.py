@@ -13,8 +13,8 @@ def test_a_rescan_is_queued_and_its_sweep_creates_the_manifest(sam, bucket):
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "queued")
     sqs = bucket.platform.client("sqs")
     (message,) = sqs.receive_message(QueueUrl=bucket.queue_url, WaitTimeSeconds=5)["Messages"]
-    asked = json.loads(message["Body"])
-    assert (asked["job"], asked["kind"], asked["id"]) == ("sweep", "style", "16")
+    job = json.loads(message["Body"])
+    assert (job["job"], job["kind"], job["id"]) == ("sweep", "style", "16")
 
     assert sam.invoke("SweepFunction", "sqs-sweep", "--env-vars", bucket.env_vars) == {"batchItemFailures": []}
     manifest = bucket.manifest("styles/16/")

@@ -21,7 +21,7 @@ _BATCH = 250
 
 
 def diverging(seeds: range) -> tuple[int, tuple[int, str] | None]:
-    """The commits that the seeds made, and the first seed that diverged, with what was wrong."""
+    """Returns the number of commits, and the first seed that diverged with its divergence."""
     commits = 0
     for seed in seeds:
         try:
@@ -32,7 +32,7 @@ def diverging(seeds: range) -> tuple[int, tuple[int, str] | None]:
 
 
 def seeds_to_catch(mutant: Mutant, at_most: int, first: int = 0) -> int | None:
-    """How many seeds, from ``first`` on, it took to catch the mutant; None if ``at_most`` did not suffice."""
+    """Returns the number of seeds, from ``first`` on, that catch the mutant; None if it takes more than ``at_most``."""
     with tempfile.TemporaryDirectory() as folder:
         mutant.write(Path(folder))
         path = os.pathsep.join([folder, str(Path(__file__).parents[1])])
@@ -56,9 +56,9 @@ def main() -> int:
     if arguments.mutants:
         return _show_mutants(arguments.seeds)
     if arguments.until_caught:
-        _, found = diverging(seeds)
-        print(found[0] if found else "")
-        return 1 if found else 0
+        _, failure = diverging(seeds)
+        print(failure[0] if failure else "")
+        return 1 if failure else 0
     return _show_seeds(seeds)
 
 
@@ -66,11 +66,11 @@ def _show_seeds(seeds: range) -> int:
     commits, failures, done = 0, [], 0
     batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
     with ProcessPoolExecutor() as processes:
-        for batch, (made, found) in zip(batches, processes.map(diverging, batches), strict=True):
-            commits, done = commits + made, done + len(batch)
-            if found:
-                failures.append(found)
-                print(f"seed {found[0]}: {found[1]}", flush=True)
+        for batch, (new_commits, failure) in zip(batches, processes.map(diverging, batches), strict=True):
+            commits, done = commits + new_commits, done + len(batch)
+            if failure:
+                failures.append(failure)
+                print(f"seed {failure[0]}: {failure[1]}", flush=True)
             if done % 10_000 < _BATCH:
                 print(f"{done} seeds, {commits} commits, {len(failures)} divergences", flush=True)
     if failures:

@@ -50,7 +50,7 @@ class Bounds:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """Puts them in place of the real ones for as long as the block runs."""
+        """Replaces the real bounds during the block."""
         before = [(module, name, getattr(module, name)) for module, name, _ in self.values]
         for module, name, value in self.values:
             setattr(module, name, value)

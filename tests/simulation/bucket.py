@@ -1,4 +1,4 @@
-"""S3 as the simulation knows it: atomic steps, a pause before each, and faults at the worst moments."""
+"""A simulated S3: each request pauses, then takes effect atomically, or fails at the worst moment."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 
 
 class Crashed(BaseException):
-    """The process that made the request is gone. Not an Exception: nothing may catch it and go on."""
+    """The process that sent the request died. Not an ``Exception``, so that no handler catches it."""
 
 
 class SimulatedBucket:
     """A ``Store`` over a ``MemoryStore``, for one worker of a simulation.
 
-    Every request waits for the scheduler, then happens atomically. ``faults`` is how many more there will
-    be, shared by all workers: in the end there are none, so that the system can come to rest.
+    Every request waits for the scheduler, then happens atomically. All workers share ``faults``, the remaining
+    faults: they run out, so that the system comes to rest.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SimulatedBucket:
         self._write(key, lambda: self.truth.add(key, body))
 
     def delete(self, keys: Sequence[str]) -> None:
-        # Not atomic: it may be cut short at any point.
+        # Not atomic: it may be interrupted at any point.
         for key in keys:
             self._write(key, lambda key=key: self._remove(key))
 
@@ -105,7 +105,7 @@ class SimulatedBucket:
         def late_effect() -> None:
             self._scheduler.wait()
             if self._day() == self._born:
-                with suppress(Conflict):  # the condition protects against this very thing
+                with suppress(Conflict):  # the condition rejects a late write
                     effect()
 
         before: dict[str, BaseException] = {

@@ -1,24 +1,24 @@
-"""What the users of a simulated bucket store: pictures, captions, and sidecars, some of them broken."""
+"""The objects of a simulated bucket: images, captions, and sidecars, some of them broken."""
 
 import json
 from random import Random
 
 PICTURES = ("a.png", "b.png", "c/d.png", "e.png", "f.png", "g.png")
-DESCRIBING = ("a.txt", "e.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
+SIDECARS_AND_CAPTIONS = ("a.txt", "e.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
 
 
 def names(chance: Random) -> list[str]:
-    """The filenames that one run is about."""
-    describing = chance.sample(DESCRIBING, chance.choice((0, 1, 2, 5)))
-    return chance.sample(PICTURES, chance.choice((1, 1, 1, 2, 5))) + describing
+    """The filenames of one run."""
+    sidecars_and_captions = chance.sample(SIDECARS_AND_CAPTIONS, chance.choice((0, 1, 2, 5)))
+    return chance.sample(PICTURES, chance.choice((1, 1, 1, 2, 5))) + sidecars_and_captions
 
 
-def something(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:
+def random_object(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]:
     """A body for an object of that name, and its user metadata."""
     if filename.endswith(".txt"):
         return chance.choice("uvw").encode(), {}
     if filename.endswith(".png"):
-        # Other metadata, other bytes: with the same bytes in the same second no listing would show the change.
+        # New metadata always has new bytes: a listing does not show a change of metadata alone within a second.
         body = chance.choice("rsxyz")
         return body.encode(), {"prompt": body} if body in "rs" else {}
     if chance.random() < 0.1:

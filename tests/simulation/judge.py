@@ -14,7 +14,7 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from simulation import oracle
 from simulation.queues import Queue
-from simulation.readers import Follower, Shown, shown
+from simulation.readers import ComparedFields, Follower, compared_fields
 
 
 class Divergence(AssertionError):
@@ -22,7 +22,7 @@ class Divergence(AssertionError):
 
 
 class Judge:
-    """Sees the truth, and every head as it is written."""
+    """Compares every head, deletion and response with the real objects."""
 
     def __init__(self, truth: MemoryStore, queue: Queue, collections: Collections) -> None:
         self._truth = truth
@@ -39,7 +39,7 @@ class Judge:
         A writer that found no head, and finds none again after the removal, writes its old observations: no condition
         of S3 distinguishes two absences. A sweep repairs that.
         """
-        self._history: dict[tuple[str, int, str], dict[str, Shown]] = {}
+        self._history: dict[tuple[str, int, str], dict[str, ComparedFields]] = {}
         self._announced: dict[str, int] = defaultdict(int)
 
     def on_write(self, key: str) -> None:
@@ -100,7 +100,7 @@ class Judge:
         """Checks a collection without pending events."""
         head = heads.load(self._truth, collection).head
         if head is None:
-            return  # nothing was ever committed, so no event was ever answered for
+            return  # nothing was ever committed, so no event was acknowledged
         if self._is_damaged(head):
             raise Divergence("at rest, what is damaged was not repaired")
         if wrong := self._wrong(collection, head, self._entries(head), set()):
@@ -114,7 +114,7 @@ class Judge:
         if wrong := oracle.wrong_facts(self._truth, collection, head):
             raise Divergence(wrong)
 
-    def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, Shown]) -> None:
+    def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, ComparedFields]) -> None:
         """Checks the response to a reader: it must be the manifest of that revision."""
         expected = self._history.get((collection.prefix, answer["revision"], answer["last_change"]))
         if expected != files:
@@ -191,5 +191,5 @@ def _different(left: dict[str, Any], right: dict[str, Any]) -> set[str]:
     return {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
 
 
-def _files(entries: list[Entry]) -> dict[str, Shown]:
-    return {entry.filename: shown(entry) for entry in entries if entry.is_file}
+def _files(entries: list[Entry]) -> dict[str, ComparedFields]:
+    return {entry.filename: compared_fields(entry) for entry in entries if entry.is_file}

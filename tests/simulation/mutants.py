@@ -1,4 +1,4 @@
-"""The protocol with one rule left out at a time: what the simulation must tell from the real one."""
+"""Variants of the protocol without one of its rules; the simulation must detect each of them."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PACKAGE = Path(s3_manifest.__file__).parent
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule left out, as replacements in modules' sources. Each text must stand there exactly once.
+    """Removes a rule by replacing text in the modules' sources. Each replaced text must occur exactly once.
 
     The replacements are in ``module``; those ``elsewhere`` name their own.
     """
@@ -22,7 +22,7 @@ class Mutant:
     elsewhere: tuple[tuple[str, str, str], ...] = ()
 
     def write(self, folder: Path) -> None:
-        """A copy of the package with this rule left out, below ``folder``."""
+        """Writes a copy of the package without this rule below ``folder``."""
         copy = folder / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for module, old, new in (*((self.module, *pair) for pair in self.replacements), *self.elsewhere):
@@ -270,4 +270,4 @@ MUTANTS = (
         ),
     ),
 )
-"""The six of the design, four of its pages and sweeps, and more that this code could fall into."""
+"""Rules of the protocol, of pages and of sweeps, and other mistakes that this code could make."""

@@ -1,6 +1,6 @@
-"""What sidecars and captions make of the objects in a bucket, computed again from the bucket alone.
+"""The expected descriptions of the objects in a bucket, computed from its sidecars and captions.
 
-A second opinion: it shares no code with the package, and knows only the forms that the simulation writes.
+It uses none of the package's logic, and reads only the formats that the simulation writes.
 """
 
 import json

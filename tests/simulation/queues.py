@@ -1,4 +1,4 @@
-"""The two queues: at least once, in no order."""
+"""The two queues: they deliver at least once, in random order."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message, and the keys it names; ``is_job``: it is from the sweep queue."""
+    """A message, and the keys that it names; ``is_job``: it is in the sweep queue."""
 
     id: str
     body: str
@@ -21,7 +21,7 @@ class Delivery:
 
 @dataclass
 class Queue:
-    """Both of them. ``pending`` counts the messages that each key still awaits."""
+    """Both queues. ``pending`` counts the outstanding messages of each key."""
 
     visible: list[Delivery] = field(default_factory=list)
     pending: Counter[str] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class Queue:
         self.visible.append(Delivery(str(self.sent), body, tuple(keys), is_job))
 
     def receive(self, chance: Random, at_most: int, *, jobs: bool | None = None) -> list[Delivery]:
-        """Some messages of one of the queues, by ``jobs``; now and then one of them stays there as well."""
+        """Returns some messages of one queue, by ``jobs``; sometimes it also keeps a duplicate of one."""
         chance.shuffle(self.visible)
         is_job = jobs if jobs is not None else bool(self.visible) and self.visible[-1].is_job
         batch = [delivery for delivery in self.visible if delivery.is_job == is_job][: 1 if is_job else at_most]
@@ -50,7 +50,7 @@ class Queue:
         return batch
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """These were not acknowledged: they will be delivered again."""
+        """Returns unacknowledged messages to the queue, for redelivery."""
         self.visible += [
             Delivery(delivery.id, delivery.body, delivery.keys, delivery.is_job, repeated=True)
             for delivery in deliveries

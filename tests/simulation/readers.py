@@ -1,4 +1,4 @@
-"""Readers beside the writers: every series of pages is of one revision, and a follower misses nothing."""
+"""Concurrent readers: the pages of a reading are of one revision, and a follower misses no change."""
 
 import json
 from typing import Any
@@ -10,27 +10,27 @@ from s3_manifest.query.reads import Filter, PageQuery
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import ParallelMap, ReadFailed, Store
 
-Shown = tuple[str, str | None, bool]
-"""What a reader notes of a file: its ETag, its prompt, and whether it is good."""
+ComparedFields = tuple[str, str | None, bool]
+"""The fields of a file that readers compare: its ETag, its prompt, and whether it is good."""
 
 
-def shown(entry: Entry) -> Shown:
-    """What is noted of a file."""
+def compared_fields(entry: Entry) -> ComparedFields:
+    """Returns the compared fields of a file."""
     return entry.etag, entry.prompt, entry.good
 
 
-class Mixed(AssertionError):
-    """A reader was told what the manifest never said."""
+class InconsistentRead(AssertionError):
+    """A reader received content that no revision of the manifest had."""
 
 
 def read_whole(
     store: Store, parallel_map: ParallelMap, collection: Collection, limit: int, revision: int | None = None
-) -> tuple[dict[str, Any], dict[str, Shown]] | None:
-    """The manifest, page by page, as an HTTP client reads it; None where that cannot be done now."""
+) -> tuple[dict[str, Any], dict[str, ComparedFields]] | None:
+    """Reads the manifest page by page, as an HTTP client does; returns None if that is not possible now."""
     snapshot = Snapshot.load(store, parallel_map, collection)
     if snapshot.head is None:
         return None
-    files: dict[str, Shown] = {}
+    files: dict[str, ComparedFields] = {}
     cursor = None
     first: dict[str, Any] | None = None
     while first is None or cursor:
@@ -41,30 +41,30 @@ def read_whole(
         answer = json.loads(body.json)
         first = first or answer
         if (answer["revision"], answer["last_change"]) != (first["revision"], first["last_change"]):
-            raise Mixed(f"a page of revision {answer['revision']} after one of {first['revision']}")
+            raise InconsistentRead(f"a page of revision {answer['revision']} after one of {first['revision']}")
         more = {file["filename"]: (file["etag"], file["prompt"], file["good"]) for file in answer["files"]}
         if files.keys() & more.keys():
-            raise Mixed(f"shown twice: {files.keys() & more.keys()}")
+            raise InconsistentRead(f"shown twice: {files.keys() & more.keys()}")
         files |= more
         cursor = answer["cursor"]
         snapshot = snapshot.reload()
         if snapshot.head is None:
             return None
     if first["total_files"] != len(files):
-        raise Mixed(f"{len(files)} files shown, and the manifest says {first['total_files']}")
+        raise InconsistentRead(f"{len(files)} files shown, and the manifest says {first['total_files']}")
     return first, files
 
 
 class Follower:
-    """Knows a collection's files from its changes alone, but for one reading of the manifest where it must."""
+    """Maintains a collection's files from its changes; it reads the manifest only if it has to."""
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self.revision = 0
-        self.files: dict[str, Shown] = {}
+        self.files: dict[str, ComparedFields] = {}
 
     def follow(self, store: Store, parallel_map: ParallelMap, limit: int) -> bool:
-        """Asks once; whether there was anything new."""
+        """Requests changes once; returns whether there were any."""
         snapshot = Snapshot.load(store, parallel_map, self.collection)
         head = snapshot.head
         if head is None:
@@ -72,22 +72,22 @@ class Follower:
         try:
             changes = history.History(snapshot).changes_since(self.revision, limit)
         except (history.HistoryExpired, history.NoSuchRevision):
-            if found := read_whole(store, parallel_map, self.collection, limit):
-                answer, self.files = found
+            if whole := read_whole(store, parallel_map, self.collection, limit):
+                answer, self.files = whole
                 self.revision = answer["revision"]
             return True
         for record in changes:
             begins = self.revision == 0 and record.revision == head.first_revision
             if record.revision != self.revision + 1 and not begins:
-                raise Mixed(f"the changes of revision {record.revision} came after {self.revision}")
+                raise InconsistentRead(f"the changes of revision {record.revision} came after {self.revision}")
             for change in (*record.added, *record.modified, *record.removed):
                 self._apply(change.filename, change.before, change.after)
             self.revision = record.revision
         return bool(changes)
 
     def _apply(self, filename: str, before: Entry | None, after: Entry | None) -> None:
-        if self.files.get(filename) != (shown(before) if before and before.is_file else None):
-            raise Mixed(f"{filename} was not as its change says it was before")
+        if self.files.get(filename) != (compared_fields(before) if before and before.is_file else None):
+            raise InconsistentRead(f"{filename} was not as its change says it was before")
         self.files.pop(filename, None)
         if after and after.is_file:
-            self.files[filename] = shown(after)
+            self.files[filename] = compared_fields(after)

@@ -1,4 +1,4 @@
-"""Decides, by a seed, whose turn it is: plain code, interleaved at every pause, the same each time."""
+"""A seeded scheduler: it interleaves plain code at every pause, reproducibly."""
 
 from collections.abc import Callable
 from random import Random
@@ -7,12 +7,12 @@ from greenlet import getcurrent, greenlet
 
 
 class Scheduler:
-    """Tasks that run one at a time, each until it pauses; who goes on is drawn by lot.
+    """Runs one task at a time, each until it pauses, and picks the next one at random.
 
-    A fair lot seldom stalls one task for as long as another one's whole work takes, and that is
-    where protocols break. So in some runs the task that comes first in a random order always goes
-    on, and now and then it is put last: few, but long, stalls (as in "A Randomized Scheduler with
-    Probabilistic Guarantees of Finding Bugs", ASPLOS 2010).
+    A uniform choice seldom stalls one task during the whole work of another one, and that is
+    where protocols break. So in some runs tasks have random priorities, the first one always
+    continues, and sometimes it becomes the last: few, but long, stalls (as in "A Randomized Scheduler
+    with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010).
     """
 
     def __init__(self, chance: Random) -> None:
@@ -28,7 +28,7 @@ class Scheduler:
         self._ready.append((self._chance.random(), greenlet(task, parent=self._hub)))
 
     def pause(self) -> None:
-        """Lets others go on; returns when it is the caller's turn again."""
+        """Lets other tasks continue; returns when it is the caller's turn again."""
         self._ready.append((self._current, getcurrent()))
         self._hub.switch()
 
@@ -38,7 +38,7 @@ class Scheduler:
         self.pause()
 
     def step(self) -> bool:
-        """Lets one task go on until its next pause; False when there is none left."""
+        """Runs one task until its next pause; returns False if none is left."""
         if not self._ready:
             return False
         ready = self._ready

@@ -1,6 +1,6 @@
-"""One seed, one run: users change a bucket, events go astray, workers reconcile; at rest, is it true?
+"""Runs one seed: users change a bucket, events are lost or late, workers reconcile, and the manifests are checked.
 
-Everything is the real code but S3, the queues, time and chance. A run is a function of its seed.
+Only S3, the queues, time and randomness are simulated. The seed determines the run.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
 from simulation.judge import Divergence, Judge
 from simulation.queues import Delivery, Queue, bridge_event, notification
-from simulation.readers import Follower, Mixed, read_whole
+from simulation.readers import Follower, InconsistentRead, read_whole
 from simulation.scheduler import Scheduler
 from simulation.vandal import Vandal
 
@@ -53,7 +53,7 @@ class Simulation:
         self.workers = chance.choice((2, 2, 3, 4))
         self.batch = chance.choice((1, 2, 4))
         self.running = 0
-        # A clock that stands still is the hardest: nothing but the commit id tells two heads apart.
+        # A clock that stands still is the hardest case: only the commit id distinguishes two heads.
         self.ticks = chance.choice((False, False, True))
         self.time = 0
         self.day = 0
@@ -72,7 +72,7 @@ class Simulation:
     def run(self) -> None:
         chance = self.chance
         for _ in range(chance.choice((0, 1, 3, 6))):
-            self._store_something()  # older than the subscription: it has no event
+            self._upload()  # older than the subscription: it has no event
         for _ in range(chance.choice((1, 1, 2))):
             self.scheduler.spawn(self._user)
         for _ in range(chance.choice((0, 0, 1, 2))):
@@ -113,7 +113,7 @@ class Simulation:
             self.time += DAY_AND_A_HALF
         if self.scheduler.step():
             return True
-        while self.sent_late:  # events that came so late that all else was over
+        while self.sent_late:  # events that arrive after all other work
             self.sent_late.pop()()
         return bool(self.queue.visible)
 
@@ -131,7 +131,7 @@ class Simulation:
                 self.scheduler.wait()
             key = self._key()
             if self.chance.random() < 0.6:
-                key = self._store_something()
+                key = self._upload()
                 name = "ObjectCreated:Put"
             else:
                 self.truth.remove(key)
@@ -139,7 +139,7 @@ class Simulation:
             for _ in range(self.chance.choice((1, 1, 1, 2))):
                 self._notify(key, name)
         if self.chance.random() < 0.3:
-            self._notify(self._key(), "ObjectRemoved:Delete")  # of an old version: the key may well be there
+            self._notify(self._key(), "ObjectRemoved:Delete")  # of an old version: the key may still exist
 
     def _sweeper(self) -> None:
         for _ in range(self.chance.choice((1, 5, 20))):
@@ -147,7 +147,7 @@ class Simulation:
         style = self.chance.choice(self.styles)
         if self.breaks_heads and self._collection(style).head_key in self.truth.objects:
             self.truth.upload(self._collection(style).head_key, b'{"schema": 1}')
-            # A sweep knows a manifest by when it was made, and nobody rebuilds one within the millisecond.
+            # A sweep identifies a manifest by its creation time; none is rebuilt within a millisecond.
             self.time += 1
             self.queue.send(encode_job(Sweep(kind="style", id=style, rebuild=True)), is_job=True)
         self.queue.send(encode_job(self.chance.choice((SweepAll(), Sweep(kind="style", id=style)))), is_job=True)
@@ -163,7 +163,7 @@ class Simulation:
             for _ in range(self.vandal.chance.choice((5, 20, 40))):
                 self.scheduler.wait()
             self.vandal.strike([self._collection(style) for style in self.styles])
-            # A manifest is known by when it was made, and none is recreated within the millisecond.
+            # A manifest is identified by its creation time; none is recreated within a millisecond.
             self.time += 1
 
     def _reader(self, follower: Follower) -> None:
@@ -179,14 +179,14 @@ class Simulation:
             except UnreadableManifest:
                 if not self.breaks_heads and not self.vandal:
                     raise
-            except Mixed as mixed:
-                raise Divergence(str(mixed)) from mixed
+            except InconsistentRead as inconsistent:
+                raise Divergence(str(inconsistent)) from inconsistent
 
     def _read(self, follower: Follower) -> None:
         revision = self.chance.choice((None, None, max(1, follower.revision - 1)))
         limit = self.chance.choice((1, 2, 10))
-        if found := read_whole(self._bucket(), self._each, follower.collection, limit, revision):
-            self.judge.reading(follower.collection, *found)
+        if whole := read_whole(self._bucket(), self._each, follower.collection, limit, revision):
+            self.judge.reading(follower.collection, *whole)
 
     def _notify(self, key: str, name: str) -> None:
         shape = bridge_event if self.chance.random() < 0.2 else notification
@@ -212,7 +212,7 @@ class Simulation:
             self.running -= 1
 
     def _unfinished(self, batch: list[Delivery]) -> list[Delivery]:
-        """Works on the messages, acknowledges what is done, and says what is not."""
+        """Processes the messages and acknowledges those that succeed; returns the others."""
         own = list(batch)
         if batch and batch[0].is_job:
             failed = {batch[0].id} if self._fails(batch[0]) else set[str]()
@@ -230,9 +230,9 @@ class Simulation:
         return batch
 
     def _drained(self, batch: list[Delivery]) -> ChangeQueue:
-        """The queue as the function of this batch drains it. What it receives is part of the batch until it is deleted.
+        """Returns the queue that the function of this batch drains. Received messages join the batch until deleted.
 
-        As with the batch itself, what is in there when the function dies is delivered again.
+        Like the batch itself, they are delivered again if the function dies.
         """
         received: dict[str, Delivery] = {}
 
@@ -240,7 +240,7 @@ class Simulation:
             self._queue_request()
             messages = []
             for delivery in self.queue.receive(self.chance, self.chance.choice((1, 2, 10)), jobs=False):
-                # As in SQS one for each delivery, and two deliveries of a message may be in flight.
+                # As in SQS, each delivery has its own; two deliveries of a message may be in flight.
                 receipt = str(len(received))
                 received[receipt] = delivery
                 batch.append(delivery)
@@ -271,7 +271,7 @@ class Simulation:
         except UnreadableManifest:
             if not self.breaks_heads:
                 raise
-            return "rebuild" in delivery.body  # the others are given up, as in the dead-letter queue
+            return "rebuild" in delivery.body  # other jobs would end in the dead-letter queue
         self.judge.drift += swept.drift
         return False
 
@@ -334,11 +334,11 @@ class Simulation:
     def _key(self) -> str:
         return f"styles/{self.chance.choice(self.styles)}/{self.chance.choice(self.names)}"
 
-    def _store_something(self) -> str:
+    def _upload(self) -> str:
         key = self._key()
-        body, metadata = contents.something(key.rpartition("/")[2], self.chance)
+        body, metadata = contents.random_object(key.rpartition("/")[2], self.chance)
         present = self.truth.upload(key, body, metadata=metadata)
-        if self.chance.random() < 0.2:  # in parts: its ETag does not prove its MD5
+        if self.chance.random() < 0.2:  # a multipart upload: its ETag is not its MD5
             self.truth.upload(key, body, metadata=metadata, etag=f"{present.etag}-2")
         return key
 
@@ -356,7 +356,7 @@ def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
 
 
 def simulate(seed: int) -> int:
-    """Runs one seed; the commits it made. Raises ``Divergence``."""
+    """Runs one seed; returns the number of commits. Raises ``Divergence``."""
     simulation = Simulation(seed)
     try:
         with simulation.bounds.in_force():

@@ -8,8 +8,8 @@ from simulation.simulate import simulate
 
 SEEDS = 500
 PARTS = 3
-# Seeds that catch what few do, by ``make simulate``: tried first, so that the tests need not look for them each time. A
-# change of the protocol or of the simulation may make one useless, and then all are searched again.
+# Seeds of mutants that few seeds catch, found by ``make simulate`` and tried first. A change of the protocol or of the
+# simulation may make one useless; then the test searches again.
 KNOWN = {
     "sweep trusts the digest in the head without reading the page": 2525,
     "a manifest that was repaired in part claims to be complete": 6160,
@@ -35,8 +35,8 @@ KNOWN = {
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_interleaving_leaves_a_manifest_that_differs_from_its_bucket(part):
     seeds = range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS)
-    commits, found = diverging(seeds)
-    assert found is None, f"seed {found}; again: cd tests && python -m simulation --first {found[0]} --seeds 1"
+    commits, failure = diverging(seeds)
+    assert failure is None, f"seed {failure}; again: cd tests && python -m simulation --first {failure[0]} --seeds 1"
     assert commits > len(seeds)
 
 

@@ -11,36 +11,36 @@ FOLDERS = ("pages/", "pages/", "sidecars/", "changes/", "checkpoints/")
 
 
 class Vandal:
-    """One of them. Draws lots of its own, so that a run without it is the same as it would be."""
+    """Damages objects at random. Its random numbers are its own, so that the rest of a run does not depend on it."""
 
     def __init__(self, chance: Random, truth: MemoryStore, judge: Judge) -> None:
         self.chance = chance
         self._truth = truth
         self._judge = judge
-        # Not both: a manifest that is recreated goes on above the records there are.
+        # Either heads or other objects: a recreated manifest continues above the existing records.
         self._takes_heads = chance.random() < 0.2
 
     @staticmethod
     def drawn(seed: int, truth: MemoryStore, judge: Judge) -> "Vandal | None":
-        """One in some of the seeds; None in the others."""
+        """Returns a vandal for some of the seeds, and None for the others."""
         chance = Random(f"vandal {seed}")
         return Vandal(chance, truth, judge) if chance.random() < 0.2 else None
 
     def strike(self, collections: Sequence[Collection]) -> None:
-        """Harms one object, if there is any."""
+        """Damages one object, if there is any."""
         collection = self.chance.choice(collections)
         if self._takes_heads:
             self._judge.removed_heads.add(collection.prefix)
             self._truth.remove(collection.head_key)
             return
         folder = self.chance.choice(FOLDERS)
-        found = sorted(key for key in self._truth.objects if key.startswith(collection.folder + folder))
-        if not found:
+        keys = sorted(key for key in self._truth.objects if key.startswith(collection.folder + folder))
+        if not keys:
             return
-        key = self.chance.choice(found)
+        key = self.chance.choice(keys)
         body = self._truth.objects[key][1]
         self._judge.damaged.setdefault(key, body)
-        others = [self._truth.objects[other][1] for other in found if other != key]
+        others = [self._truth.objects[other][1] for other in keys if other != key]
         match self.chance.choice(("lost", "cut off", "altered", "altered", "swapped")):
             case "lost":
                 self._truth.remove(key)
@@ -53,7 +53,7 @@ class Vandal:
 
 
 def _altered(body: bytes, chance: Random) -> bytes:
-    """Other content that is still what it was by its form, where that is possible."""
+    """Returns different content, still valid where possible."""
     pairs = [
         (b'"good":true', b'"good":false'),
         (b'"prompt":null', b'"prompt":"z"'),

@@ -1,4 +1,4 @@
-"""The Python API over HTTP: its own logic."""
+"""The Python API over HTTP: its requests and waits, without a server."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +15,7 @@ URL = "https://api.invalid"
 
 @pytest.fixture
 def requests(monkeypatch):
-    """The sent requests; ``requests.answer`` gets the method and URL of each, and returns its answer."""
+    """Collects the sent requests; ``requests.answer`` returns the response to a method and a URL."""
 
     class Requests(list):
         answer = None
@@ -31,14 +31,14 @@ def requests(monkeypatch):
     return requests
 
 
-GIVEN = "by hand"
+CREDENTIAL = "by hand"
 
 
 def test_requests_with_a_token_send_it_and_are_not_signed(requests):
     requests.answer = lambda *_: (404, '{"detail": "there is no actor"}')
     with pytest.raises(NotFound, match="there is no actor"):
-        get_training_data_api(f"{URL}/", token=GIVEN).get_training_data(42)
-    assert requests == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {GIVEN}"})]
+        get_training_data_api(f"{URL}/", token=CREDENTIAL).get_training_data(42)
+    assert requests == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {CREDENTIAL}"})]
 
 
 def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(requests, monkeypatch):
@@ -54,7 +54,7 @@ def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(re
         return (200, manifest) if waited > RECHECK_SECONDS + 10 else (202, under_way)
 
     requests.answer = answer
-    assert get_training_data_api(URL, token=GIVEN).rescan_s3(42).last_verified_at == EVENING
+    assert get_training_data_api(URL, token=CREDENTIAL).rescan_s3(42).last_verified_at == EVENING
     assert ["force_rescan=true" in url for _, url, _ in requests] == [True, *[False] * (len(requests) - 1)]
 
 
@@ -64,11 +64,11 @@ def test_a_deployment_with_a_shorter_wait_is_polled_until_the_timeout(requests, 
     monkeypatch.setattr("s3_manifest_cli.training_data.http.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
 
     def answer(_method, _url):
-        now[0] += 2  # so long it waits at most
+        now[0] += 2  # the longest wait of this deployment
         return 200, "{}"
 
     requests.answer = answer
-    api = get_training_data_api(URL, token=GIVEN)
+    api = get_training_data_api(URL, token=CREDENTIAL)
     done = EditResult(actor_name="42", revision=None, reflects="x")
     assert api.wait_for(42, done, wait=30) is False
     assert now[0] == pytest.approx(30, abs=3)
