@@ -36,16 +36,16 @@ def scanned(root):
 
 def test_all_regular_files_are_listed_with_their_identity(root):
     os.utime(root / "b/c/d.png", ns=(1, 1_700_000_000_123_456_789))
-    found, problems = scanned(root)
-    assert found.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
+    files, problems = scanned(root)
+    assert files.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
     assert problems == {}
     existing = (root / "b/c/d.png").stat()
-    assert found["b/c/d.png"] == (
+    assert files["b/c/d.png"] == (
         "b/c/d.png", existing.st_size, 1_700_000_000_123_456_789, existing.st_ctime_ns, existing.st_ino
     )  # fmt: skip
     with Destination(root) as destination:
-        assert {name: local.identity for name, local in found.items()} == {
-            name: destination.identity(name) for name in found
+        assert {name: local.identity for name, local in files.items()} == {
+            name: destination.identity(name) for name in files
         }
 
 
@@ -55,8 +55,8 @@ def test_no_link_is_followed_and_each_is_reported(root):
     (root / "loop").symlink_to(".")
     (root / "dangling").symlink_to("nowhere")
     before = {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
-    found, problems = scanned(root)
-    assert found.keys() == before
+    files, problems = scanned(root)
+    assert files.keys() == before
     assert problems.keys() == {"link.png", "b/folder", "loop", "dangling"}
     assert all("symbolic link" in reason for reason in problems.values())
 
@@ -67,15 +67,15 @@ def test_a_folder_that_becomes_a_link_during_the_walk_is_not_followed(root):
         (root / name / "x.png").touch()
     problems = []
     walk = scan(root, problems)
-    found = {next(walk).filename}
+    filenames = {next(walk).filename}
     for name in ("p", "q", "r"):
         (root / name).rename(root.parent / name)
         (root / name).symlink_to("../secret")
-    found |= {local.filename for local in walk}
+    filenames |= {local.filename for local in walk}
     # The open folder is still listed; no size is that of the secret.
     assert not any((root.parent / "secret/x.png").stat().st_ino == local.inode for local in walk)
-    assert found - {"p/x.png", "q/x.png", "r/x.png"} == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
-    assert len(problems) + len(found & {"p/x.png", "q/x.png", "r/x.png"}) == 3
+    assert filenames - {"p/x.png", "q/x.png", "r/x.png"} == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png"}
+    assert len(problems) + len(filenames & {"p/x.png", "q/x.png", "r/x.png"}) == 3
 
 
 def test_a_linked_root_is_resolved_to_its_folder(root):
@@ -90,8 +90,8 @@ def test_pipes_sockets_and_names_that_are_not_utf_8_are_reported(root, monkeypat
         opened.bind("socket")
         with open(os.fsencode(root / "b") + b"/\xff\n.png", "wb"):  # noqa: PTH123  # pathlib takes no bytes
             pass
-        found, problems = scanned(root)
-    assert len(found) == 4
+        files, problems = scanned(root)
+    assert len(files) == 4
     assert problems == {
         "pipe": "skipped, it is a pipe",
         "socket": "skipped, it is a socket",
@@ -104,9 +104,9 @@ def test_a_scan_skips_the_working_folder_only_at_the_top(root):
     (root / "b/.s3-manifest/f.png").touch()
     with Destination(root) as destination, destination.partial("new.png", "t") as partial:
         os.write(partial.fd, b"half")
-        found, problems = scanned(root)
+        files, problems = scanned(root)
         partial.discard()
-    assert found.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png", "b/.s3-manifest/f.png"}
+    assert files.keys() == {"a.png", "b/c/d.png", "b/größe.png", ".hidden/e.png", "b/.s3-manifest/f.png"}
     assert problems == {}
 
 
@@ -117,13 +117,13 @@ def test_a_folder_without_permission_is_reported_and_other_files_are_listed(root
         pytest.skip("checking the path needs the permission, too")
     (root / "b").chmod(0o700)
     walk = scan(root, problems := [])
-    found = {next(walk).filename}
+    filenames = {next(walk).filename}
     os.seteuid(65534)
     try:
-        found |= {local.filename for local in walk}
+        filenames |= {local.filename for local in walk}
     finally:
         os.seteuid(0)
-    assert found | {".hidden/e.png"} == {"a.png", ".hidden/e.png"}
+    assert filenames | {".hidden/e.png"} == {"a.png", ".hidden/e.png"}
     assert problems == [("b/", "skipped, permission denied", "unreadable")]
 
 

@@ -17,26 +17,26 @@ def cached(through_s3, add, style, tmp_path):
     """A cache folder, the file with the cached index, and the index."""
     add({"styles/16/a.png": b"a", "styles/16/b.txt": b"words"}, ChecksumAlgorithm="CRC32")
     folder = tmp_path / "kept"
-    first = read(through_s3, style, folder, "here")
+    index = read(through_s3, style, folder, "here")
     (file,) = folder.iterdir()
-    return folder, file, first
+    return folder, file, index
 
 
 def test_a_cached_index_equals_the_one_that_was_read(through_s3, style, cached, account):
-    folder, _, first = cached
+    folder, _, index = cached
     account.requests.clear()
-    assert read(through_s3, style, folder, "here") == first
-    assert [file.filename for file in first.files()] == ["a.png", "b.txt"]
+    assert read(through_s3, style, folder, "here") == index
+    assert [file.filename for file in index.files()] == ["a.png", "b.txt"]
     assert len(account.requests) == 1
     # The response was 304 Not Modified: nothing is written.
     assert len(list(folder.iterdir())) == 1
 
 
 def test_a_changed_manifest_is_read_again_and_cached(through_s3, style, cached, add):
-    folder, _, first = cached
+    folder, _, index = cached
     add({"styles/16/c.png": b"c"})
     second = read(through_s3, style, folder, "here")
-    assert second.facts.revision == first.facts.revision + 1
+    assert second.facts.revision == index.facts.revision + 1
     assert cache.load(next(folder.iterdir())) == second
 
 
@@ -60,12 +60,12 @@ BROKEN = (
 
 
 def test_a_broken_cache_file_is_ignored(through_s3, style, cached):
-    folder, file, first = cached
+    folder, file, index = cached
     good = file.read_bytes()
     for number, broken in enumerate(BROKEN):
         file.write_bytes(broken if isinstance(broken, bytes) else broken(good))
         assert file.read_bytes() != good, number
-        assert read(through_s3, style, folder, "here") == first, number
+        assert read(through_s3, style, folder, "here") == index, number
         assert file.read_bytes() == good, number
 
 

@@ -38,10 +38,10 @@ def test_the_manifest_has_the_metadata_of_pushed_files(sides):
     sides.write("f\u00f6x.txt", body="  ein Fuchs im Schnee \u2603\n".encode())
     generation = ("--generation-id", "7", "--generation-type", "flux \u2603", "--generated-at", "2026-03-01T10:00:00Z")
     sides.push(*generation)
-    found = head_object(sides, "f\u00f6x.PNG")
-    assert found["ContentType"] == "image/png"
+    response = head_object(sides, "f\u00f6x.PNG")
+    assert response["ContentType"] == "image/png"
     assert head_object(sides, "f\u00f6x.txt")["ContentType"] == "text/plain; charset=utf-8"
-    metadata = {name: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
+    metadata = {name: str(make_header(decode_header(value))) for name, value in response["Metadata"].items()}
     assert metadata == {
         "md5": md5(content_of("f\u00f6x.PNG")),
         "prompt": "ein Fuchs im Schnee \u2603",
@@ -50,7 +50,7 @@ def test_the_manifest_has_the_metadata_of_pushed_files(sides):
         "generation-type": "flux \u2603",
         "generated-at": "2026-03-01T10:00:00.000Z",
     }
-    assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?UTF-8?")
+    assert response["ResponseMetadata"]["HTTPHeaders"]["x-amz-meta-prompt"].startswith("=?UTF-8?")
     sides.commit("f\u00f6x.PNG", "f\u00f6x.txt")
     (entry,) = (entry for entry in sides.head.files if entry.filename == "f\u00f6x.PNG")
     assert (entry.prompt, entry.generation_id, entry.generation_type) == (

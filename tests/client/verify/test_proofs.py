@@ -73,12 +73,12 @@ def test_the_md5_proves_a_match_or_a_mismatch_and_the_etag_is_ignored():
 @pytest.mark.parametrize("body", [CHECK + b"0", CHECK[:-1], b""])
 def test_a_different_size_is_always_a_mismatch(body):
     for expected in (ExpectedContent(9), ExpectedContent(9, md5_hash=md5(body).hex())):
-        found = check(body, expected)
-        assert found[:2] == ("mismatch", ("size",))
-        assert str(len(body)) in found.reason
+        result = check(body, expected)
+        assert result[:2] == ("mismatch", ("size",))
+        assert str(len(body)) in result.reason
         checker = ContentChecker(expected)
         checker.update(body)
-        assert checker.result() == found
+        assert checker.result() == result
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_a_different_size_is_always_a_mismatch(body):
 def test_the_right_size_alone_is_never_a_proof(expected):
     assert not is_verifiable(expected)
     for body in (CHECK, OTHER):
-        found = check(body, expected)
-        assert found[:2] == ("unverifiable", ())
-        assert "no MD5 and no checksum" in found.reason
+        result = check(body, expected)
+        assert result[:2] == ("unverifiable", ())
+        assert "no MD5 and no checksum" in result.reason
 
 
 def test_every_digest_of_the_entry_must_match():
@@ -106,40 +106,40 @@ def test_every_digest_of_the_entry_must_match():
     both = ExpectedContent(9, md5_hash=md5(CHECK).hex(), checksum={"crc64nvme": right, "type": "FULL_OBJECT"})
     assert check(CHECK, both)[:2] == ("match", ("md5", "crc64nvme"))
     assert check(OTHER, both)[:2] == ("mismatch", ("md5", "crc64nvme"))
-    lying = both._replace(md5_hash=md5(OTHER).hex())
-    found = check(CHECK, lying)
-    assert found[:2] == ("mismatch", ("md5",))
-    assert "the crc64nvme is equal" in found.reason
+    wrong_md5 = both._replace(md5_hash=md5(OTHER).hex())
+    result = check(CHECK, wrong_md5)
+    assert result[:2] == ("mismatch", ("md5",))
+    assert "the crc64nvme is equal" in result.reason
 
 
 def test_a_checksum_in_s3_overrides_a_declared_md5():
     crc = {"crc64nvme": encoded(0xAE8B14860A799888, 8), "type": "FULL_OBJECT"}
-    lying = ExpectedContent(9, md5_hash=md5(OTHER).hex(), checksum=crc, declared="md5chksum")
-    found = check(CHECK, lying)
-    assert found[:2] == ("match", ("crc64nvme",))
-    assert f"declares a wrong MD5 (md5chksum: {md5(OTHER).hex()})" in found.warning
-    assert check(OTHER, lying)[:2] == ("mismatch", ("crc64nvme",))
-    truthful = lying._replace(md5_hash=md5(CHECK).hex())
-    assert check(CHECK, truthful) == CheckResult("match", ("md5", "crc64nvme"), "proven by md5 and crc64nvme")
+    wrong_md5 = ExpectedContent(9, md5_hash=md5(OTHER).hex(), checksum=crc, declared="md5chksum")
+    result = check(CHECK, wrong_md5)
+    assert result[:2] == ("match", ("crc64nvme",))
+    assert f"declares a wrong MD5 (md5chksum: {md5(OTHER).hex()})" in result.warning
+    assert check(OTHER, wrong_md5)[:2] == ("mismatch", ("crc64nvme",))
+    right_md5 = wrong_md5._replace(md5_hash=md5(CHECK).hex())
+    assert check(CHECK, right_md5) == CheckResult("match", ("md5", "crc64nvme"), "proven by md5 and crc64nvme")
 
 
 def test_the_etag_of_the_parts_overrides_a_declared_md5():
     size = 8 * MIB
     etag, count = etag_of(BODY, size)
-    lying = ExpectedContent(len(BODY), md5_hash=md5(OTHER).hex(), etag=f"{etag.hex()}-{count}", declared="md5")
-    found = check(BODY, lying)
-    assert (found[:2], "a wrong MD5" in (found.warning or "")) == (("match", ("etag",)), True)
-    assert check(WRONG, lying)[:2] == ("mismatch", ("md5",))
-    assert check(BODY, lying._replace(md5_hash=md5(BODY).hex()))[:2] == ("match", ("md5",))
+    wrong_md5 = ExpectedContent(len(BODY), md5_hash=md5(OTHER).hex(), etag=f"{etag.hex()}-{count}", declared="md5")
+    result = check(BODY, wrong_md5)
+    assert (result[:2], "a wrong MD5" in (result.warning or "")) == (("match", ("etag",)), True)
+    assert check(WRONG, wrong_md5)[:2] == ("mismatch", ("md5",))
+    assert check(BODY, wrong_md5._replace(md5_hash=md5(BODY).hex()))[:2] == ("match", ("md5",))
 
 
 def test_a_mismatch_with_only_a_declared_md5_names_it_and_the_remedy():
-    lying = ExpectedContent(9, md5_hash=md5(OTHER).hex(), etag="0" * 32, declared="s3cmd-attrs")
-    found = check(CHECK, lying)
-    assert (found[:2], found.warning) == (("mismatch", ("md5",)), None)
-    assert f"the uploader declares (s3cmd-attrs: {md5(OTHER).hex()})" in found.reason
-    assert "upload the file again, or correct its metadata" in found.reason
-    assert check(CHECK, lying._replace(declared=None)).reason == "the md5 of these bytes differs from the manifest"
+    wrong_md5 = ExpectedContent(9, md5_hash=md5(OTHER).hex(), etag="0" * 32, declared="s3cmd-attrs")
+    result = check(CHECK, wrong_md5)
+    assert (result[:2], result.warning) == (("mismatch", ("md5",)), None)
+    assert f"the uploader declares (s3cmd-attrs: {md5(OTHER).hex()})" in result.reason
+    assert "upload the file again, or correct its metadata" in result.reason
+    assert check(CHECK, wrong_md5._replace(declared=None)).reason == "the md5 of these bytes differs from the manifest"
 
 
 def test_an_empty_file_is_proven_like_any_other():
@@ -155,9 +155,9 @@ def test_the_etag_of_an_object_in_parts_proves_if_its_part_size_is_a_usual_one(s
     expected = ExpectedContent(len(BODY), etag=f'"{etag.hex()}-{count}"')
     assert check(BODY, expected)[:2] == ("match", ("etag",))
     # The same bytes in parts of another size have another ETag, so a mismatch proves nothing.
-    found = check(WRONG, expected)
-    assert found[:2] == ("unverifiable", ())
-    assert "proves nothing" in found.reason
+    result = check(WRONG, expected)
+    assert result[:2] == ("unverifiable", ())
+    assert "proves nothing" in result.reason
 
 
 def test_the_etag_of_an_object_in_parts_of_another_size_proves_nothing():
@@ -199,10 +199,10 @@ def test_a_composite_checksum_of_type_full_object_is_recognized():
     ],
 )
 def test_possible_part_sizes_include_those_of_common_clients(size, count, part):
-    found = possible_part_sizes(size, count)
-    assert part in found
-    assert all(part_count(size, part_size) == count for part_size in found)
-    assert len(set(found)) == len(found)
+    sizes = possible_part_sizes(size, count)
+    assert part in sizes
+    assert all(part_count(size, part_size) == count for part_size in sizes)
+    assert len(set(sizes)) == len(sizes)
 
 
 def test_known_part_sizes_prove_a_match_or_a_mismatch():
