@@ -149,7 +149,7 @@ class _Progress:
         self._started = real_time.monotonic()
         self._first_mb = _peak_mb()
 
-    def phase(self, what: str, objects: int) -> None:
+    def phase(self, title: str, objects: int) -> None:
         """Reports the work since the last phase, on ``objects`` objects."""
         million = self._million
         traffic, time = million.traffic, million.time
@@ -158,7 +158,7 @@ class _Progress:
         killed, self._killed = million.queue.killed - self._killed, million.queue.killed
         waited = f" (each killed message waited {template.sweep_visibility():,.0f} s)" if killed else ""
         kinds = ", ".join(f"{count:,} {method}" for method, count in sorted(requests.items()))
-        _print(f"{what}")
+        _print(f"{title}")
         _print(f"  S3 requests: {requests.total() / objects:.4f} for each of {objects:,}: {kinds}")
         elapsed = real_time.monotonic() - self._started
         _print(f"  {time.now - self._seconds:,.0f} s modelled{waited}; {elapsed:.0f} s of real time so far")

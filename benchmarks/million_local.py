@@ -97,11 +97,11 @@ def _totals(stack: Stack) -> str:
 
 
 @contextmanager
-def _step(what: str, platform: Platform | None = None) -> Iterator[None]:
+def _step(title: str, platform: Platform | None = None) -> Iterator[None]:
     """Prints the duration of the block and, with a platform, counts from its functions' logs."""
     before, began = _counted(platform), time.monotonic()
     yield
-    print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{title}: {time.monotonic() - began:.0f} s", flush=True)
     if platform:
         counted = _counted(platform) - before
         print("  functions: " + ", ".join(f"{count:,} {name}" for name, count in counted.items()), flush=True)

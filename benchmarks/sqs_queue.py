@@ -28,7 +28,7 @@ MAX_RECEIVES = 5
 
 _SIGMA = math.log(DELIVERY_P99 / DELIVERY_P50) / 2.326
 _SERVERS, _SERVERS_SAMPLED = 4, 2
-"""A short poll asks only some of the servers that store a queue's messages. Their number is not documented."""
+"""A short poll queries only some of the servers that store a queue's messages. Their number is not documented."""
 
 
 class Event(NamedTuple):
@@ -104,7 +104,7 @@ class SqsQueue:
     def receive(self, limit: int, wait: float = 0.0, visibility: float | None = None) -> list[Received]:
         """The messages that one request returns, at most ten.
 
-        With ``wait`` it is a long poll, which asks every server and returns as soon as there is a message; a short
+        With ``wait`` it is a long poll, which queries every server and returns as soon as there is a message; a short
         poll may return fewer messages than there are.
         """
         self.requests += 1

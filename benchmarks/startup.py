@@ -123,10 +123,10 @@ def _compiled_ratios(repeats: int) -> dict[str, tuple[float, float]]:
     }
 
 
-def _aim(what: str, ratios: Mapping[str, Cost], names: Sequence[str]) -> Aim:
+def _aim(title: str, ratios: Mapping[str, Cost], names: Sequence[str]) -> Aim:
     cpu, memory = (max(getattr(ratios[name], figure) for name in names) for figure in ("cpu", "memory"))
     return Aim(
-        f"{what}: at most {MAX_RATIO} times boto3 and a client",
+        f"{title}: at most {MAX_RATIO} times boto3 and a client",
         f"CPU {cpu:.2f}, memory {memory:.2f} at most",
         max(cpu, memory) <= MAX_RATIO,
     )

@@ -92,13 +92,13 @@ def section(keys: int = KEYS) -> Section:
     """Both, over ``keys`` keys."""
     small = SyntheticCollection(min(keys, _ROUND_KEYS))
     rounds = [(sweep(small, _over_boto3), listing(small)) for _ in range(_ROUNDS)]
-    cpu = median(ours.cpu / theirs.cpu for ours, theirs in rounds)
+    cpu = median(ours.cpu / bare_cost.cpu for ours, bare_cost in rounds)
     bucket = SyntheticCollection(keys)
-    ours, theirs = sweep(bucket, _modelled, cpu), bare(bucket)
-    more = ours.total - theirs.total
+    ours, bare_cost = sweep(bucket, _modelled, cpu), bare(bucket)
+    more = ours.total - bare_cost.total
 
     def row(name: str, figure: Callable[[Cost], object]) -> tuple[object, ...]:
-        return name, figure(ours), figure(theirs)
+        return name, figure(ours), figure(bare_cost)
 
     methods = ("LIST", "GET", "HEAD", "PUT")
     return Section(
@@ -106,14 +106,14 @@ def section(keys: int = KEYS) -> Section:
         [
             Aim(
                 "sooner done than listing alone",
-                f"{ours.seconds:.0f} s against {theirs.seconds:.0f} s (modelled)",
-                ours.seconds < theirs.seconds,
+                f"{ours.seconds:.0f} s against {bare_cost.seconds:.0f} s (modelled)",
+                ours.seconds < bare_cost.seconds,
             ),
             Aim(f"at most {MAX_CPU} times its CPU", f"{cpu:.2f}", cpu <= MAX_CPU),
             Aim(
                 f"at most {MAX_MORE_REQUESTS:.0%} more requests",
-                f"{more / theirs.total:.1%}",
-                more <= MAX_MORE_REQUESTS * theirs.total,
+                f"{more / bare_cost.total:.1%}",
+                more <= MAX_MORE_REQUESTS * bare_cost.total,
             ),
         ],
         f"A collection of {keys:,} files without drift, and a loop of ListObjectsV2 over it. The ratio "

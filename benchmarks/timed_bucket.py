@@ -29,9 +29,9 @@ class TimedBucket:
 
     def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
         self._traffic.begin(Request("GET", key, conditional=True))
-        found = self._truth.get_if_changed(key, etag)
-        self._traffic.end(len(found.body) if isinstance(found, StoredObject) else 0)
-        return found
+        result = self._truth.get_if_changed(key, etag)
+        self._traffic.end(len(result.body) if isinstance(result, StoredObject) else 0)
+        return result
 
     def head(self, key: str) -> HeadResult:
         self._traffic.begin(Request("HEAD", key))

@@ -64,8 +64,8 @@ def _grouped(objects: Callable[..., Listing], prefix: str, after: str, delimiter
         page = objects(prefix, after=after, limit=_FOLDERS_PER_STEP)
         truncated = page.truncated
         for listed in page.objects:
-            name, found, _ = listed.key.removeprefix(prefix).partition(delimiter)
-            if found:
+            name, separator, _ = listed.key.removeprefix(prefix).partition(delimiter)
+            if separator:
                 yield (folder := f"{prefix}{name}{delimiter}")
                 after, truncated = folder + _LAST_BELOW, True
                 break

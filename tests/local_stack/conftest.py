@@ -25,31 +25,31 @@ _FUNCTION_ZIP = s3_manifest_cli.local_stack.stack.function_zip
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hasty_sweeps() -> Iterator[None]:
-    """Returns the function's zip; sweeps in it wait two seconds instead of a minute before they compare again."""
+def short_recheck() -> Iterator[None]:
+    """Changes the deployed sweep function: it waits two seconds instead of a minute before it compares again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(s3_manifest_cli.local_stack.stack, "function_zip", _hasty)
+        patch.setattr(s3_manifest_cli.local_stack.stack, "function_zip", _with_short_recheck)
         yield
 
 
-def _hasty(code: Path) -> bytes:
-    """Returns the function's zip with one more line of code."""
-    zipped = _FUNCTION_ZIP(code)
+def _with_short_recheck(code: Path) -> bytes:
+    """Returns the function's zip; that of the sweep function has the shorter wait."""
+    original = _FUNCTION_ZIP(code)
     if code.name != "sweep":
-        return zipped
-    hasty = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(zipped)) as given, zipfile.ZipFile(hasty, "w") as made:
-        for name in given.namelist():
-            content = given.read(name)
+        return original
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(original)) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
             if name == "sweep_handler.py":
                 content += b"\nimport s3_manifest.sweep.sweep\n"
                 content += b"s3_manifest.sweep.sweep.RECHECK_SECONDS = %d\n" % _POLL_SECONDS
-            made.writestr(name, content)
-    return hasty.getvalue()
+            target.writestr(name, content)
+    return changed.getvalue()
 
 
 @pytest.fixture(scope="session")
-def stack(hasty_sweeps: None) -> Iterator[Stack]:
+def stack(short_recheck: None) -> Iterator[Stack]:
     with running_platform() as platform:
         yield deploy(platform, "s3-manifest", _PARAMETERS)
 
@@ -61,7 +61,7 @@ def s3(stack: Stack) -> Any:
 
 @pytest.fixture
 def style() -> str:
-    """The id of a style that no other test touches."""
+    """Returns the id of a style that no other test uses."""
     return f"style {next(_NUMBERS)}"
 
 
@@ -82,15 +82,15 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def silenced(stack: Stack, s3: Any) -> Any:
     """Turns the bucket's notifications off while the block runs."""
-    usual = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
-    del usual["ResponseMetadata"]
+    configuration = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
+    del configuration["ResponseMetadata"]
 
     class Silence:
         def __enter__(self):
             s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration={})
 
         def __exit__(self, *_):
-            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=usual)
+            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=configuration)
 
     return Silence()
 
@@ -104,6 +104,6 @@ def eventually() -> Callable[..., Any]:
 def _eventually(ask: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
     give_up = time.monotonic() + seconds
     while not holds(answer := ask()):
-        assert time.monotonic() < give_up, f"not so after {seconds} s: {answer}"
+        assert time.monotonic() < give_up, f"the condition does not hold after {seconds} s: {answer}"
         time.sleep(0.05)
     return answer

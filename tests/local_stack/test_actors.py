@@ -49,17 +49,19 @@ def test_a_longer_sweep_returns_202_and_the_manifest_is_available_later(stack, s
     with silenced:
         put(stack, s3, "0103_large", *(f"{number:04}.png" for number in range(30)))
     with no_sweeps:
-        asked = stack.get("/api/training-data/0103", {"wait": 0.5})
-    assert (asked.status, asked.body["status"]) == (202, "initializing")
-    assert float(asked.headers["retry-after"]) > 0
-    assert asked.body["manifest"] == "/api/training-data/0103_large"
-    answer = eventually(lambda: stack.get(asked.body["manifest"], {"wait": 5}), lambda found: found.status == 200)
+        accepted = stack.get("/api/training-data/0103", {"wait": 0.5})
+    assert (accepted.status, accepted.body["status"]) == (202, "initializing")
+    assert float(accepted.headers["retry-after"]) > 0
+    assert accepted.body["manifest"] == "/api/training-data/0103_large"
+    answer = eventually(
+        lambda: stack.get(accepted.body["manifest"], {"wait": 5}), lambda response: response.status == 200
+    )
     assert (answer.body["total_images"], answer.body["complete"]) == (30, True)
 
 
 def test_a_forced_rescan_finds_changes_without_an_event(stack, s3, silenced, eventually):
     put(stack, s3, "0104", "a.png")
-    before = eventually(lambda: stack.get("/api/training-data/104"), lambda found: found.status == 200).body
+    before = eventually(lambda: stack.get("/api/training-data/104"), lambda response: response.status == 200).body
     with silenced:
         put(stack, s3, "0104", "b.png")
     answer = stack.get("/api/training-data/104", {"force_rescan": "true", "wait": 20})
@@ -70,7 +72,7 @@ def test_a_forced_rescan_finds_changes_without_an_event(stack, s3, silenced, eve
 def test_a_request_waits_for_a_change_of_the_etag(stack, s3, eventually):
     put(stack, s3, "0105", "a.png")
     path = "/api/actors/105/training-data"
-    before = eventually(lambda: stack.get(path), lambda found: found.status == 200)
+    before = eventually(lambda: stack.get(path), lambda response: response.status == 200)
     same = stack.get(path, {"wait": 0.5}, {"If-None-Match": before.headers["etag"]})
     # A commit without changes has a new ETag too.
     assert same.status == 304 or same.body["revision"] == before.body["revision"]
@@ -85,7 +87,7 @@ def test_storage_is_reported_by_collection(stack, s3, eventually):
     put(stack, s3, "0106", "a.png", "b.png")
     stats = eventually(
         lambda: stack.get("/api/stats", {"kind": "actor", "id": "0106", "days": 2}),
-        lambda found: found.status == 200 and found.body["total_files"] == 2,
+        lambda response: response.status == 200 and response.body["total_files"] == 2,
     ).body
     assert [point["total_files"] for point in stats["growth"]] == [0, 2]
     assert {file["filename"] for file in stats["newest_files"]} == {"a.png", "b.png"}

@@ -49,12 +49,12 @@ def test_only_the_named_file_is_deleted(stack, s3, style, names_in, pair):
         assert names_in(prefix) - {"prompt_metadata.json"} == left
 
 
-@pytest.mark.parametrize("odd", ["we b+1%", "50%25", "a?b#c", "größe 🎨,;&=", "e\u0301%2F"])
-def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_in, eventually, odd):
+@pytest.mark.parametrize("unusual", ["we b+1%", "50%25", "a?b#c", "größe 🎨,;&=", "e\u0301%2F"])
+def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_in, eventually, unusual):
     number = next(NUMBERS)
-    style, actor = f"{odd} {number}", f"{400 + number:04}_{odd}"
+    style, actor = f"{unusual} {number}", f"{400 + number:04}_{unusual}"
     manifests, training = HttpManifests(api, COLLECTIONS), HttpService(api)
-    prefix, filename = f"system_actors/training_data/{actor}/", f"sub/{odd}.png"
+    prefix, filename = f"system_actors/training_data/{actor}/", f"sub/{unusual}.png"
     for key in (f"styles/{style}/a.png", prefix + filename):
         s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
     collection = COLLECTIONS.lookup("style", style)
@@ -62,8 +62,8 @@ def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_
     assert row[0].total_files == 1
     assert [entry.filename for entry in manifests.read(collection).files] == ["a.png"]
     assert manifests.changes(collection, 0, 10)[0].added[0].filename == "a.png"
-    asked_at = manifests.rescan(collection)
-    eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= asked_at)
+    requested_at = manifests.rescan(collection)
+    eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= requested_at)
     done = training.describe(actor, {filename: {"good": False}})
     assert (done.actor_name, training.shows(actor, done.reflects, 20)) == (actor, True)
     (image,) = training.read(actor, force_rescan=False, wait_seconds=20).images

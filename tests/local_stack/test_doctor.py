@@ -1,4 +1,4 @@
-"""Deployed stacks are examined: a healthy one, and one in which one thing after another is broken."""
+"""``doctor`` examines deployed stacks: a healthy one, and one whose resources the tests break one by one."""
 
 import json
 import shlex
@@ -94,15 +94,15 @@ def test_a_denied_request_is_reported_as_not_checked_and_the_other_checks_run(st
     session = new_session()
     for operation in ("iam.SimulatePrincipalPolicy", "s3.GetBucketLifecycleConfiguration", "s3.ListObjectVersions"):
         session.events.register(f"before-call.{operation}", refused)
-    found = examine(stack, STACK, session=session, round_trip=False, collections=["style/none"])
-    not_checked = {finding.check: finding.mend for finding in found.with_severity("not_checked")}
+    examination = examine(stack, STACK, session=session, round_trip=False, collections=["style/none"])
+    not_checked = {finding.check: finding.mend for finding in examination.with_severity("not_checked")}
     assert not_checked == {
         "roles": allow("iam:SimulatePrincipalPolicy"),
         "lifecycle": allow("s3:GetLifecycleConfiguration"),
     }
-    assert {"roles", "lifecycle"} & {finding.check for finding in found.with_severity("ok", "notice")} == set()
-    # What was written was deleted as far as permissions allow.
-    (leftover,) = [finding for finding in found.with_severity("notice") if finding.check == "clean-up"]
+    assert {"roles", "lifecycle"} & {finding.check for finding in examination.with_severity("ok", "notice")} == set()
+    # Written objects are deleted as far as permissions allow.
+    (leftover,) = [finding for finding in examination.with_severity("notice") if finding.check == "clean-up"]
     assert leftover.mend == allow("s3:ListBucketVersions")
     assert s3.list_objects_v2(Bucket=stack.bucket, Prefix="_manifests/__doctor/")["KeyCount"] == 0
 
@@ -114,8 +114,8 @@ def test_a_server_that_ignores_conditions_is_an_error(stack):
 
     session = new_session()
     session.events.register("before-call.s3.PutObject", unconditional)
-    found = examine(stack, STACK, session=session, round_trip=False, collections=["style/none"])
-    (error,) = [finding for finding in found.with_severity("error") if finding.check == "conditional writes"]
+    examination = examine(stack, STACK, session=session, round_trip=False, collections=["style/none"])
+    (error,) = [finding for finding in examination.with_severity("error") if finding.check == "conditional writes"]
     assert error.found.startswith("the server ignores If-None-Match: * and If-Match")
 
 
@@ -135,8 +135,8 @@ def resources(broken: Stack) -> dict[str, str]:
 
 
 def configuration(s3: Any, bucket: str) -> dict[str, Any]:
-    found = s3.get_bucket_notification_configuration(Bucket=bucket)
-    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+    response = s3.get_bucket_notification_configuration(Bucket=bucket)
+    return {name: value for name, value in response.items() if name != "ResponseMetadata"}
 
 
 @pytest.mark.slow
@@ -148,48 +148,48 @@ def test_doctor_reports_and_fixes_a_lost_subscription_and_keeps_other_notificati
         lambda: broken.get("/api/s3/manifest", {"styleId": "1"}),
         lambda answer: answer.status == 200 and answer.body["total_files"] == 2,
     )
-    # As an examination that was killed leaves it.
+    # A killed examination leaves this object.
     s3.put_object(Bucket=bucket, Key="styles/__doctor-1/doctor.bin", Body=b"leftover")
-    found = examine(broken)
-    assert problems(found) == {}
-    leftovers = {finding.subject for finding in found.with_severity("notice") if finding.check == "clean-up"}
+    examination = examine(broken)
+    assert problems(examination) == {}
+    leftovers = {finding.subject for finding in examination.with_severity("notice") if finding.check == "clean-up"}
     assert leftovers == {"styles/__doctor-1/", "_manifests/styles/__doctor-1/"}
 
-    usual = configuration(s3, bucket)
+    original = configuration(s3, bucket)
     queue = broken.platform.client("sqs").create_queue(QueueName="theirs")["QueueUrl"].rpartition("/")[2]
-    theirs = {
+    other = {
         "Id": "theirs",
         "QueueArn": f"arn:aws:sqs:{REGION}:000000000000:{queue}",
         "Events": ["s3:ObjectCreated:Put"],
         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "styles/1"}]}},
     }
     s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [theirs], "EventBridgeConfiguration": {}}
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [other], "EventBridgeConfiguration": {}}
     )
     s3.put_object(Bucket=bucket, Key="styles/1/missed.png", Body=b"bytes")
     s3.delete_object(Bucket=bucket, Key="styles/1/deleted.png")
 
-    found = problems(examine(broken))
-    assert set(found) == {
+    findings = problems(examine(broken))
+    assert set(findings) == {
         ("notifications", "styles/"),
         ("notifications", "system_actors/training_data/"),
         ("notifications", "theirs"),
         ("manifests", "style/1"),
         ("round trip", bucket),
     }
-    assert found["notifications", "styles/"].mend == f"s3-manifest doctor --stack {BROKEN} --fix"
-    assert "SNS topic" in found["notifications", "theirs"].mend
-    assert found["manifests", "style/1"].found.startswith("2 files differ from S3")
-    assert found["round trip", bucket].severity == "not_checked"
+    assert findings["notifications", "styles/"].mend == f"s3-manifest doctor --stack {BROKEN} --fix"
+    assert "SNS topic" in findings["notifications", "theirs"].mend
+    assert findings["manifests", "style/1"].found.startswith("2 files differ from S3")
+    assert findings["round trip", bucket].severity == "not_checked"
     assert "theirs" in json.dumps(configuration(s3, bucket))
 
     fixed = examine(broken, fix=True)
     assert {finding.subject for finding in fixed.fixed} == {"styles/", "system_actors/training_data/"}
     # The fix does not recover missed events; a sweep does, and the finding has its command.
     assert set(problems(fixed)) == {("manifests", "style/1")}
-    now = configuration(s3, bucket)
-    assert now["QueueConfigurations"] == [theirs, *usual["QueueConfigurations"]]
-    assert now["EventBridgeConfiguration"] == {}
+    restored = configuration(s3, bucket)
+    assert restored["QueueConfigurations"] == [other, *original["QueueConfigurations"]]
+    assert restored["EventBridgeConfiguration"] == {}
     (missed,) = [
         finding
         for finding in fixed.with_severity("notice")
@@ -197,8 +197,10 @@ def test_doctor_reports_and_fixes_a_lost_subscription_and_keeps_other_notificati
     ]
     body = missed.mend.rpartition("--message-body ")[2].strip("'")
     broken.platform.client("sqs").send_message(QueueUrl=broken.outputs["SweepQueueUrl"], MessageBody=body)
-    eventually(lambda: set(problems(examine(broken, round_trip=False))), lambda found: found == set(), seconds=60)
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+    eventually(
+        lambda: set(problems(examine(broken, round_trip=False))), lambda remaining: remaining == set(), seconds=60
+    )
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=original)
 
 
 @pytest.mark.slow
@@ -226,12 +228,12 @@ def test_doctor_examines_and_fixes_a_stack_with_eventbridge(stack, s3):
 @pytest.mark.slow
 def test_doctor_accepts_a_topic_that_forwards_to_the_queue_if_its_policy_allows_that(broken, resources, s3):
     bucket, sqs, sns = broken.bucket, broken.platform.client("sqs"), broken.platform.client("sns")
-    usual = configuration(s3, bucket)
+    original = configuration(s3, bucket)
     topic = sns.create_topic(Name="fan-out")["TopicArn"]
-    queue = usual["QueueConfigurations"][0]["QueueArn"]
+    queue = original["QueueConfigurations"][0]["QueueArn"]
     forwarded = [
         {"Id": item["Id"] + "-by-topic", "TopicArn": topic, "Events": item["Events"], "Filter": item["Filter"]}
-        for item in usual["QueueConfigurations"]
+        for item in original["QueueConfigurations"]
     ]
     s3.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"TopicConfigurations": forwarded}
@@ -239,13 +241,13 @@ def test_doctor_accepts_a_topic_that_forwards_to_the_queue_if_its_policy_allows_
     try:
         assert ("notifications", "styles/") in problems(examine(broken, round_trip=False))
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
-        found = problems(examine(broken))
-        assert set(found) == {("senders", f"{BROKEN} ChangeQueue")}
-        *_, attributes = shlex.split(found["senders", f"{BROKEN} ChangeQueue"].mend)
+        findings = problems(examine(broken))
+        assert set(findings) == {("senders", f"{BROKEN} ChangeQueue")}
+        *_, attributes = shlex.split(findings["senders", f"{BROKEN} ChangeQueue"].mend)
         sqs.set_queue_attributes(QueueUrl=resources["ChangeQueue"], Attributes=json.loads(attributes))
         assert problems(examine(broken)) == {}
     finally:
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=original)
 
 
 @pytest.mark.slow
@@ -253,13 +255,13 @@ def test_a_round_trip_that_times_out_is_an_error_and_its_object_is_removed(broke
     functions, mapping = broken.platform.client("lambda"), resources["ReconcileFunctionChanges"]
     functions.update_event_source_mapping(UUID=mapping, Enabled=False)
     try:
-        found = examine(broken, collections=["style/none"], limits=Limits(round_trip=2))
+        examination = examine(broken, collections=["style/none"], limits=Limits(round_trip=2))
     finally:
         functions.update_event_source_mapping(UUID=mapping, Enabled=True)
-    (error,) = [finding for finding in found.with_severity("error") if finding.check == "round trip"]
+    (error,) = [finding for finding in examination.with_severity("error") if finding.check == "round trip"]
     assert error.found == "the manifest did not list the uploaded object within 2 s"
     # Its events arrive late, and are reported.
-    (leftover,) = [finding for finding in found.with_severity("notice") if finding.check == "clean-up"]
+    (leftover,) = [finding for finding in examination.with_severity("notice") if finding.check == "clean-up"]
     prefix = leftover.subject.removeprefix("_manifests/")
     assert prefix.startswith("styles/__doctor-")
     assert s3.list_objects_v2(Bucket=broken.bucket, Prefix=prefix)["KeyCount"] == 0
@@ -305,7 +307,7 @@ def test_doctor_reports_each_broken_resource_with_a_remedy(broken, resources, s3
     rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rules)
 
-    found = problems(examine(broken, collections=["style/broken"]))
+    findings = problems(examine(broken, collections=["style/broken"]))
     expected = {
         ("lifecycle", "_manifests/"): "excludes '_manifests/'",
         ("versioning", bucket): "Status=Enabled",
@@ -320,9 +322,9 @@ def test_doctor_reports_each_broken_resource_with_a_remedy(broken, resources, s3
         ("alarms", resources["DriftAlarm"]): "describe-alarm-history",
         ("roles", "EditFunction"): "allow it in the policies",
     }
-    assert set(found) == set(expected)
-    assert [key for key, remedy in expected.items() if remedy not in found[key].mend] == []
-    assert "a sweep of all" in found["dead letters", f"{BROKEN} DeadLetterQueue"].found
+    assert set(findings) == set(expected)
+    assert [key for key, remedy in expected.items() if remedy not in findings[key].mend] == []
+    assert "a sweep of all" in findings["dead letters", f"{BROKEN} DeadLetterQueue"].found
 
     # The message was received and is visible again.
     counts = ["ApproximateNumberOfMessages"]

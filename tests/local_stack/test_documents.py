@@ -42,7 +42,7 @@ def shell(stack, tmp_path, monkeypatch):
 
 
 def masked(text):
-    """A text without what differs from run to run: times, MD5s, sizes and revisions."""
+    """Masks everything that differs between runs: times, MD5s, sizes and revisions."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
     text = re.sub(r"\b[0-9a-f]{32}\b", "MD5", text)
     text = re.sub(r"[\d.,]+ (bytes|KiB)", "SIZE", text)
@@ -50,7 +50,7 @@ def masked(text):
 
 
 def transcript():
-    """Each command of the example on the client's page, and the lines that are printed below it."""
+    """Yields each command of the example on the client's page, and its documented output."""
     for part in re.split(r"^  \$ ", section(page("client"), "Example"), flags=re.MULTILINE)[1:]:
         command, *printed = re.split(r"\n(?:\n\d+\. |```)", part)[0].splitlines()
         yield command, [line.removeprefix("  ") for line in printed]

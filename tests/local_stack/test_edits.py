@@ -54,8 +54,8 @@ def test_a_presigned_upload_appears_in_the_manifest_with_the_announced_fields(st
         {"filename": name, "size": len(body), "md5": hashlib.md5(body).hexdigest(), "prompt": f"größe of {name}"}
         for name, body in bodies.items()
     ]
-    wish = {"images": images, "generation": {"metadata": {"model": "sdxl"}}}
-    uploads = stack.send("POST", f"{path_of(style)}/uploads", wish).body["uploads"]
+    request = {"images": images, "generation": {"metadata": {"model": "sdxl"}}}
+    uploads = stack.send("POST", f"{path_of(style)}/uploads", request).body["uploads"]
     for upload in uploads:
         body = bodies[upload["filename"]]
         assert http_put(upload["url"], b"z" * len(body), upload["headers"]) == 400

@@ -1,4 +1,4 @@
-"""A stack over an existing bucket with objects and notifications of others."""
+"""A stack on an existing bucket that has objects and other notifications."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,8 +37,8 @@ def others(stack, s3):
 
 
 def configuration(s3):
-    found = s3.get_bucket_notification_configuration(Bucket=BUCKET)
-    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+    response = s3.get_bucket_notification_configuration(Bucket=BUCKET)
+    return {name: value for name, value in response.items() if name != "ResponseMetadata"}
 
 
 COUNTS = {"large": 1100, "small": 7, "größe & co": 150}
@@ -63,8 +63,8 @@ def test_a_deployment_on_an_existing_bucket_creates_manifests_and_keeps_its_noti
     expected = {id_: (count, True) for id_, count in COUNTS.items()} | {"touched": (12, True), "7": (1, True)}
 
     def collections():
-        found = second.get("/api/manifests", {"limit": 1000}).body["collections"]
-        return {item.get("style_id") or item["actor_id"]: (item["total_files"], item["complete"]) for item in found}
+        rows = second.get("/api/manifests", {"limit": 1000}).body["collections"]
+        return {item.get("style_id") or item["actor_id"]: (item["total_files"], item["complete"]) for item in rows}
 
     eventually(collections, lambda found: found == expected, seconds=60)
     s3.put_object(Bucket=BUCKET, Key="styles/touched/new.png", Body=b"now")

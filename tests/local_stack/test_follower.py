@@ -64,20 +64,20 @@ def write(stack: Stack, prefix: str) -> int:
 
     def work(writer: int) -> int:
         chance = random.Random(writer)
-        made = 0
+        operations = 0
         for name in names[writer::WRITERS]:
             s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=chance.randbytes(chance.randrange(200)))
-            made += 1
-            # Of all writers' files, so that changes of one key race too.
+            operations += 1
+            # Any writer's file, so that changes of one key race too.
             other = prefix + chance.choice(names)
-            what = chance.random()
-            if what < 0.2:
+            draw = chance.random()
+            if draw < 0.2:
                 s3.put_object(Bucket=stack.bucket, Key=other, Body=chance.randbytes(chance.randrange(200)))
-                made += 1
-            elif what < 0.35:
+                operations += 1
+            elif draw < 0.35:
                 s3.delete_object(Bucket=stack.bucket, Key=other)
-                made += 1
-        return made
+                operations += 1
+        return operations
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return sum(pool.map(work, range(WRITERS)))

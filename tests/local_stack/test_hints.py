@@ -21,34 +21,36 @@ def run(monkeypatch, tmp_path):
     for name in ("S3_MANIFEST_STACK", "S3_MANIFEST_BUCKET", "S3_MANIFEST_API_URL", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(words, environment, exit_code=0):
-        answer = CliRunner().invoke(main, words, env=CREDENTIALS | {"S3_MANIFEST_CACHE": str(tmp_path)} | environment)
+    def run(arguments, environment, exit_code=0):
+        answer = CliRunner().invoke(
+            main, arguments, env=CREDENTIALS | {"S3_MANIFEST_CACHE": str(tmp_path)} | environment
+        )
         assert answer.exit_code == exit_code, answer.output
         return answer
 
     return run
 
 
-@pytest.mark.parametrize("way", ["environment", "options", "api"])
-def test_the_command_that_pull_suggests_without_a_manifest_runs_when_pasted(stack, style, run, tmp_path, way):
+@pytest.mark.parametrize("access", ["environment", "options", "api"])
+def test_the_command_that_pull_suggests_without_a_manifest_runs_when_pasted(stack, style, run, tmp_path, access):
     endpoint = stack.platform.endpoint
     environment = {
         "environment": {"S3_MANIFEST_STACK": STACK, "AWS_ENDPOINT_URL": endpoint},
         "options": {},
         "api": {},
-    }[way]
+    }[access]
     options = {
         "environment": [],
         "options": ["--stack", STACK, "--endpoint-url", endpoint, "--region", REGION],
         "api": ["--api-url", stack.api_url],
-    }[way]
+    }[access]
     output = run(["pull", f"style/{style}", str(tmp_path / "pictures"), *options], environment, exit_code=3).stderr
     assert f"style/{style} has no manifest yet. Upload something to " in output
-    if way != "api":
+    if access != "api":
         assert f"s3://{stack.bucket}/styles/{style}/" in output
-    program, *words = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", output)[1])
+    program, *arguments = shlex.split(re.search(r"run ['`](s3-manifest .*)['`]\.", output)[1])
     assert program == "s3-manifest"
-    assert "rescan requested at" in run(words, {}).stdout
+    assert "rescan requested at" in run(arguments, {}).stdout
 
 
 def test_serve_prints_the_stack_name_and_a_working_client_command(stack, style, run, monkeypatch, capsys, tmp_path):

@@ -15,24 +15,24 @@ from s3_manifest_cli.local_stack.stack import Stack, deploy, http_put, template
 REAL_TEMPLATE = template
 
 
-def as_this_platform_needs_it() -> dict[str, Any]:
+def platform_template() -> dict[str, Any]:
     """Returns the template without the denial of plain HTTP, which this stack uses.
 
     To AWS a batch is covered by ``sqs:SendMessage``, and has no action of its own; to MiniStack it has.
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
     """
     send = '"sqs:SendMessage"'
-    found = json.loads(json.dumps(REAL_TEMPLATE()).replace(send, f'[{send}, "sqs:SendMessageBatch"]'))
+    changed = json.loads(json.dumps(REAL_TEMPLATE()).replace(send, f'[{send}, "sqs:SendMessageBatch"]'))
     for name in ("QueuePolicy", "BucketPolicy"):
-        statements = found["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
+        statements = changed["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
         statements[:] = [statement for statement in statements if statement.get("Sid") != "DenyPlainHttp"]
-    return found
+    return changed
 
 
 @pytest.fixture(scope="module")
 def guarded_stack() -> Iterator[Stack]:
     with running_platform(enforce_iam=True) as platform, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(s3_manifest_cli.local_stack.stack, "template", as_this_platform_needs_it)
+        patch.setattr(s3_manifest_cli.local_stack.stack, "template", platform_template)
         stack = deploy(platform, "guarded")
         patch.undo()
         yield stack
@@ -58,8 +58,8 @@ def test_the_functions_work_with_iam_enforced(guarded_stack, eventually):
     # An edit reads, writes a sidecar, deletes, signs uploads and requests a sweep, but never writes a manifest.
     path = "/api/manifests/style/1"
     assert guarded_stack.send("PATCH", f"{path}/files/kept.png", {"good": False}).status == 200
-    wish = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
-    (upload,) = guarded_stack.send("POST", f"{path}/uploads", wish).body["uploads"]
+    request = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
+    (upload,) = guarded_stack.send("POST", f"{path}/uploads", request).body["uploads"]
     assert http_put(upload["url"], b"new", upload["headers"]) == 200
     eventually(filenames, lambda found: found == ["kept.png", "new.png"])
     assert guarded_stack.send("DELETE", f"{path}/files/new.png", query={"delete_from_s3": "true"}).status == 200
@@ -87,20 +87,20 @@ def test_neither_the_edit_function_nor_its_presigned_urls_can_write_a_manifest(g
     """Sends requests with the function's credentials, as faulty code might."""
     functions, sts = guarded_stack.platform.client("lambda"), guarded_stack.platform.client("sts")
     (function,) = [item for item in functions.list_functions()["Functions"] if "-EditFunction" in item["FunctionName"]]
-    given = sts.assume_role(RoleArn=function["Role"], RoleSessionName="astray")["Credentials"]
+    credentials = sts.assume_role(RoleArn=function["Role"], RoleSessionName="astray")["Credentials"]
     s3 = boto3.client(
         "s3",
         endpoint_url=guarded_stack.platform.endpoint,
         region_name=REGION,
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
     )
     manifest = {"Bucket": guarded_stack.bucket, "Key": "_manifests/styles/1/manifest.json"}
     s3.put_object(Bucket=guarded_stack.bucket, Key="styles/1/a.png", Body=b"bytes")
-    for astray in (lambda: s3.put_object(**manifest, Body=b"{}"), lambda: s3.delete_object(**manifest)):
+    for write in (lambda: s3.put_object(**manifest, Body=b"{}"), lambda: s3.delete_object(**manifest)):
         with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
-            astray()
+            write()
 
 
 def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
@@ -110,8 +110,8 @@ def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
     """
     (policy,) = template()["Resources"][function]["Properties"]["Policies"]
     found: dict[str, set[str]] = {}
-    for given in policy["Statement"]:
-        statement = given["Fn::If"][1] if "Fn::If" in given else given
+    for conditional in policy["Statement"]:
+        statement = conditional["Fn::If"][1] if "Fn::If" in conditional else conditional
         if statement["Effect"] != effect:
             continue
         for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
@@ -207,8 +207,8 @@ def test_the_edit_function_may_write_everything_except_manifests():
 
 
 def test_the_queue_policy_allows_each_queue_only_its_own_senders():
-    found = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    statements = [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in found]
+    policy = template()["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statements = [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in policy]
     senders = {
         (target(statement["Resource"]), statement["Principal"]["Service"]): statement["Condition"]
         for statement in statements

@@ -21,7 +21,7 @@ NAME = "living"
 FIRST, SECOND = "first-bucket", "second-bucket"
 
 
-def as_ministack_needs_it() -> dict[str, Any]:
+def ministack_template() -> dict[str, Any]:
     """Returns the template with workarounds for requests that MiniStack denies and AWS allows.
 
     To it a batch of messages has an action of its own:
@@ -29,17 +29,17 @@ def as_ministack_needs_it() -> dict[str, Any]:
     To it a rule of the default bus is ``rule/default/NAME``, and for its targets it is not named at all:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-manage-iam-access.html
     """
-    found: dict[str, Any] = copy.deepcopy(template())
-    for resource in found["Resources"].values():
+    changed: dict[str, Any] = copy.deepcopy(template())
+    for resource in changed["Resources"].values():
         for policy in resource["Properties"].get("Policies", ()):
-            for given in policy["Statement"]:
-                statement = given["Fn::If"][1] if "Fn::If" in given else given
+            for conditional in policy["Statement"]:
+                statement = conditional["Fn::If"][1] if "Fn::If" in conditional else conditional
                 actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
                 batches = [f"{action}Batch" for action in actions if action in {"sqs:SendMessage", "sqs:DeleteMessage"}]
                 statement["Action"] = [*actions, *batches]
                 if statement["Sid"] == "RouteEvents":
                     statement["Resource"] = "*"
-    return found
+    return changed
 
 
 template = s3_manifest_cli.local_stack.stack.template
@@ -48,7 +48,7 @@ template = s3_manifest_cli.local_stack.stack.template
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     with running_platform(enforce_iam=True, tls=True) as running, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(s3_manifest_cli.local_stack.stack, "template", as_ministack_needs_it)
+        patch.setattr(s3_manifest_cli.local_stack.stack, "template", ministack_template)
         yield running
 
 
@@ -58,14 +58,14 @@ def s3(platform) -> Any:
 
 
 def configuration(s3: Any, bucket: str) -> dict[str, Any]:
-    found = s3.get_bucket_notification_configuration(Bucket=bucket)
-    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+    response = s3.get_bucket_notification_configuration(Bucket=bucket)
+    return {name: value for name, value in response.items() if name != "ResponseMetadata"}
 
 
 def prefixes(s3: Any, bucket: str) -> set[str]:
     """Returns the prefixes of the stack's notification configurations."""
-    ours = [item for item in configuration(s3, bucket).get("QueueConfigurations", ()) if NAME in item["Id"]]
-    return {rule["Value"] for item in ours for rule in item["Filter"]["Key"]["FilterRules"]}
+    own = [item for item in configuration(s3, bucket).get("QueueConfigurations", ()) if NAME in item["Id"]]
+    return {rule["Value"] for item in own for rule in item["Filter"]["Key"]["FilterRules"]}
 
 
 def with_a_queue_of_others(platform: Platform, s3: Any, bucket: str, prefix: str) -> str:
@@ -78,13 +78,13 @@ def with_a_queue_of_others(platform: Platform, s3: Any, bucket: str, prefix: str
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     s3.create_bucket(Bucket=bucket)
     rules = [{"Name": "prefix", "Value": prefix}]
-    theirs = {
+    other = {
         "Id": "theirs",
         "QueueArn": arn,
         "Events": ["s3:ObjectCreated:*"],
         "Filter": {"Key": {"FilterRules": rules}},
     }
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [theirs]})
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [other]})
     return queue
 
 
@@ -99,7 +99,7 @@ def files(s3: Any, bucket: str, collection: str) -> set[str]:
 
 @pytest.mark.slow
 def test_a_stack_that_is_created_moved_and_deleted_leaves_nothing_behind(platform, s3, eventually):
-    their_queue = with_a_queue_of_others(platform, s3, FIRST, "invoices/")
+    other_queue = with_a_queue_of_others(platform, s3, FIRST, "invoices/")
     with_a_queue_of_others(platform, s3, SECOND, "receipts/")
     before = {bucket: configuration(s3, bucket) for bucket in (FIRST, SECOND)}
     for bucket in (FIRST, SECOND):
@@ -111,7 +111,7 @@ def test_a_stack_that_is_created_moved_and_deleted_leaves_nothing_behind(platfor
     eventually(lambda: files(s3, FIRST, "styles/1/"), lambda found: found == {"old.png", "new.png"})
 
     # The other destination is deleted; S3 then rejects every change that validates it.
-    platform.client("sqs").delete_queue(QueueUrl=their_queue)
+    platform.client("sqs").delete_queue(QueueUrl=other_queue)
     deploy_by_change_set(platform, NAME, {"ExistingBucket": SECOND})
     assert configuration(s3, FIRST) == before[FIRST]
     assert prefixes(s3, SECOND) == {"styles/", "system_actors/training_data/"}
@@ -129,8 +129,8 @@ def test_a_stack_that_is_created_moved_and_deleted_leaves_nothing_behind(platfor
 
 def rules(platform: Platform) -> dict[str, Any]:
     """Returns the event patterns of the stack's rules for objects, by name."""
-    found = platform.client("events").list_rules(NamePrefix="s3-manifest-")["Rules"]
-    return {item["Name"]: json.loads(item["EventPattern"]) for item in found}
+    listed = platform.client("events").list_rules(NamePrefix="s3-manifest-")["Rules"]
+    return {item["Name"]: json.loads(item["EventPattern"]) for item in listed}
 
 
 @pytest.mark.slow

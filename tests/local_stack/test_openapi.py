@@ -17,18 +17,18 @@ from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 REQUESTS_PER_ROUTE = 20
 STYLE, ACTOR = "described", "0201_male"
 # The document accepts any text as a cursor; the API only those that it returned.
-NOT_ASKED = [positive_data_acceptance]
+EXCLUDED_CHECKS = [positive_data_acceptance]
 
 
 def signed(request: Any) -> Any:
     content_type = {name: value for name, value in request.headers.items() if name.lower() == "content-type"}
-    made = AWSRequest(request.method, request.url, data=request.body, headers=content_type)
-    SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(made)
-    request.headers.update(dict(made.headers))
+    signed_request = AWSRequest(request.method, request.url, data=request.body, headers=content_type)
+    SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", REGION).add_auth(signed_request)
+    request.headers.update(dict(signed_request.headers))
     return request
 
 
-def make_it_about_something(case: Any, number: int) -> None:
+def use_existing_names(case: Any, number: int) -> None:
     """Makes most requests name existing things, and none wait; ``number``: 0 to 9."""
     known = {"kind": "style", "collection_id": STYLE, "id": STYLE, "styleId": STYLE}
     known |= {"actor_id": "201", "actorId": "201"}
@@ -44,8 +44,8 @@ def make_it_about_something(case: Any, number: int) -> None:
                 where[name] = known[name]
 
 
-def can_be_wrong(operation: dict[str, Any]) -> bool:
-    """Whether the document constrains a request; any text may be in a path."""
+def can_be_invalid(operation: dict[str, Any]) -> bool:
+    """Returns whether the document constrains a request; a path may contain any text."""
     parameters = operation.get("parameters", ())
     return "requestBody" in operation or any(
         parameter["in"] == "query" or "enum" in parameter["schema"] for parameter in parameters
@@ -61,9 +61,9 @@ def test_every_route_answers_as_the_document_describes(stack, s3, eventually, mo
         eventually(lambda query=query: stack.get("/api/s3/manifest", query), lambda answer: answer.status == 200)
     document = stack.get("/api/openapi.json").body
     statuses = set()
-    for found in schemathesis.openapi.from_dict(document).get_all_operations():
-        operation = found.ok()
-        if mode is GenerationMode.NEGATIVE and not can_be_wrong(document["paths"][operation.path][operation.method]):
+    for result in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and not can_be_invalid(document["paths"][operation.path][operation.method]):
             continue
 
         @seed(1)
@@ -75,12 +75,12 @@ def test_every_route_answers_as_the_document_describes(stack, s3, eventually, mo
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode), number=st.integers(0, 9))
-        def ask(case: Any, number: int) -> None:
+        def send(case: Any, number: int) -> None:
             if mode is GenerationMode.POSITIVE:
-                make_it_about_something(case, number)
+                use_existing_names(case, number)
             answer = case.call(base_url=stack.api_url, auth=signed, timeout=35)
             statuses.add(answer.status_code)
-            case.validate_response(answer, excluded_checks=NOT_ASKED)
+            case.validate_response(answer, excluded_checks=EXCLUDED_CHECKS)
 
-        ask()
+        send()
     assert statuses >= ({200, 202, 404} if mode is GenerationMode.POSITIVE else {400})

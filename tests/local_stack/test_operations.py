@@ -13,13 +13,13 @@ SWEEP = ("Commits", "UnchangedCommits", "Conflicts", "DriftMissing", "DriftUnexp
 @pytest.fixture
 def metrics(stack):
     """Returns the dashboard's metrics: namespace, name and dimension."""
-    found = stack.platform.client("cloudwatch").get_dashboard(DashboardName=stack.outputs["DashboardName"])
-    widgets = [widget["properties"] for widget in json.loads(found["DashboardBody"])["widgets"]]
+    dashboard = stack.platform.client("cloudwatch").get_dashboard(DashboardName=stack.outputs["DashboardName"])
+    widgets = [widget["properties"] for widget in json.loads(dashboard["DashboardBody"])["widgets"]]
     assert {widget["region"] for widget in widgets} == {"us-east-1"}
-    shown = [metric for widget in widgets for metric in widget["metrics"]]
+    displayed = [metric for widget in widgets for metric in widget["metrics"]]
     # The metrics of two stacks in one account are separate.
-    assert {tuple(metric[4:6]) for metric in shown if metric[0] == "S3Manifest"} == {("stack", STACK)}
-    return {(metric[0], metric[1], metric[3]) for metric in shown}
+    assert {tuple(metric[4:6]) for metric in displayed if metric[0] == "S3Manifest"} == {("stack", STACK)}
+    return {(metric[0], metric[1], metric[3]) for metric in displayed}
 
 
 @pytest.fixture
@@ -36,13 +36,15 @@ def existing(stack):
 
 
 def test_the_dashboard_shows_the_metrics_of_the_functions_that_emit_them(metrics):
-    own = {(name, of) for namespace, name, of in metrics if namespace == "S3Manifest"}
+    own = {(name, dimension) for namespace, name, dimension in metrics if namespace == "S3Manifest"}
     reconcile = {(name, "reconcile") for name in (*RECONCILE, "Retries", "Freshness")}
     assert own == reconcile | {(name, "sweep") for name in SWEEP}
 
 
 def test_the_dashboard_shows_only_existing_metrics(metrics, existing):
-    assert {(namespace, of) for namespace, _, of in metrics if of not in existing[namespace]} == set()
+    assert {
+        (namespace, dimension) for namespace, _, dimension in metrics if dimension not in existing[namespace]
+    } == set()
     assert {namespace for namespace, _, _ in metrics} == set(existing)
 
 

@@ -29,10 +29,10 @@ def quiet(stack: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def functions(quiet: Stack):
-    found = quiet.platform.client("lambda").list_functions()["Functions"]
+    functions = quiet.platform.client("lambda").list_functions()["Functions"]
     return {
         function["FunctionName"].split("-")[1]: function
-        for function in found
+        for function in functions
         if function["FunctionName"].startswith(f"{QUIET}-")
     }
 
@@ -51,7 +51,7 @@ def test_functions_log_at_the_configured_level(functions):
 def test_an_api_without_edits_rejects_them_and_documents_only_its_own_routes(quiet, functions):
     assert "EditFunction" not in functions
     document = quiet.get("/api/openapi.json").body
-    methods = {(method, path) for path, found in document["paths"].items() for method in found}
+    methods = {(method, path) for path, operations in document["paths"].items() for method in operations}
     rescans = {path for method, path in methods if method != "get"}
     assert rescans == {"/api/manifests/rescan", "/api/manifests/{kind}/{collection_id}/rescan"}
     for method in ("PATCH", "DELETE"):

@@ -40,13 +40,13 @@ def test_a_style_is_listed_verified_and_repaired(run, stack, s3, style, manifest
     complete = manifest_when(style, lambda manifest: manifest["total_files"] == 2)
     assert run("info", name)[1]["total_files"] == 2
     assert [code for code, _ in (run("status", folder, name), run("verify", folder, name))] == [0, 0]
-    code, found = run("verify", "--remote", name, "--read")
-    assert (code, found["md5"]["read"]) == (0, 2)
+    code, result = run("verify", "--remote", name, "--read")
+    assert (code, result["md5"]["read"]) == (0, 2)
     with silenced:
         s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/a.png", Body=b"atad")
         s3.delete_object(Bucket=stack.bucket, Key=f"styles/{style}/b.png")
-    code, found = run("verify", "--remote", name, "--settle", 0.1)
-    assert (code, {file["filename"]: file["state"] for file in found["files"]}) == (
+    code, result = run("verify", "--remote", name, "--settle", 0.1)
+    assert (code, {file["filename"]: file["state"] for file in result["files"]}) == (
         1,
         {"a.png": "modified", "b.png": "missing"},
     )
@@ -56,8 +56,8 @@ def test_a_style_is_listed_verified_and_repaired(run, stack, s3, style, manifest
         ("a.png", "modified"),
         ("b.png", "removed"),
     ]
-    code, found = run("history", name)
-    assert found["changes"][-1]["removed"][0]["cause"] == "sweep"
-    code, found = run("diff", f"{name}@{complete['revision']}", name)
-    assert (code, found["totals"]["removed"]) == (1, 1)
+    code, result = run("history", name)
+    assert result["changes"][-1]["removed"][0]["cause"] == "sweep"
+    code, result = run("diff", f"{name}@{complete['revision']}", name)
+    assert (code, result["totals"]["removed"]) == (1, 1)
     assert run("verify", folder, name)[0] == 1

@@ -8,17 +8,17 @@ from s3_manifest_cli.local_stack.stack import Stack
 
 def logged(stack: Stack, message: str, collection: str) -> list[dict[str, Any]]:
     """Returns the log records with a message about a collection."""
-    found = []
+    records = []
     for line in stack.platform.log.read_text(errors="replace").splitlines():
         start = line.find('{"level"')
         if start >= 0 and f'"{message}"' in line and json.dumps(collection, ensure_ascii=False) in line:
             record = json.loads(line[start:])
             if (record["message"], record.get("collection")) == (message, collection):
-                found.append(record)
-    return found
+                records.append(record)
+    return records
 
 
-def unanswered(stack: Stack) -> int:
+def unprocessed(stack: Stack) -> int:
     """Returns the number of messages in the change queue, in flight ones included."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = stack.platform.client("sqs").get_queue_attributes(
@@ -35,7 +35,7 @@ def test_a_rescan_repairs_changes_without_an_event_and_reports_drift(
         s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
     before = manifest_when(style, lambda m: m["total_files"] == 3)
     # The first commit observed all three; an event that is still in transit would observe one again.
-    eventually(lambda: unanswered(stack), lambda count: count == 0)
+    eventually(lambda: unprocessed(stack), lambda count: count == 0)
     with silenced:
         s3.put_object(Bucket=stack.bucket, Key=f"{prefix}altered.png", Body=b"other bytes")
         s3.delete_object(Bucket=stack.bucket, Key=f"{prefix}removed.png")

@@ -64,7 +64,7 @@ def issuer(stack):
 
 
 @pytest.fixture(scope="module")
-def ask(stack, issuer):
+def status_of(stack, issuer):
     """Sends a request with a token; returns the status."""
     parameters = {
         "ApiAuth": "JWT",
@@ -77,12 +77,12 @@ def ask(stack, issuer):
     with_tokens = deploy(stack.platform, "tokens", parameters)
     stack.platform.client("s3").put_object(Bucket=with_tokens.bucket, Key="styles/16/a.png", Body=b"png")
 
-    def ask(method: str, path: str, token: str | None, body: object = None) -> int:
+    def status_of(method: str, path: str, token: str | None, body: object = None) -> int:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = with_tokens.api_url + path
         return urllib3.request(method, url, json=body, headers=headers, timeout=35, retries=False).status
 
-    return ask
+    return status_of
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def ask(stack, issuer):
         ("DELETE", FILE, None, {(DELETE,), (EDIT, DELETE)}),
     ],
 )
-def test_a_token_allows_only_the_requests_of_its_scopes(ask, issuer, method, path, body, allowed):
-    statuses = {scopes: ask(method, path, issuer.token(*scopes), body) for scopes in issuer.clients}
+def test_a_token_allows_only_the_requests_of_its_scopes(status_of, issuer, method, path, body, allowed):
+    statuses = {scopes: status_of(method, path, issuer.token(*scopes), body) for scopes in issuer.clients}
     assert {scopes for scopes, status in statuses.items() if status in {200, 202}} == allowed
     assert {status for scopes, status in statuses.items() if scopes not in allowed} <= {403}
-    assert ask(method, path, None, body) == 401
+    assert status_of(method, path, None, body) == 401

@@ -146,7 +146,7 @@ def test_a_sync_uploads_missing_files_to_an_actor_whose_objects_have_no_events_y
     # The first event may be processed before the second upload.
     eventually(
         lambda: [image.filename for image in sync.auto_initialize_manifest(actor).images],
-        lambda found: found == ["b c.png", "only-s3.png"],
+        lambda filenames: filenames == ["b c.png", "only-s3.png"],
     )
     synced = sync.sync_actor_training_data(actor, pictures)
     assert (synced.out_of_sync, synced.s3_only, synced.synced) == (("b c.png",), ("only-s3.png",), ())
