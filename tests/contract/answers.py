@@ -29,7 +29,7 @@ def error(status: int, code: str = "SomeError") -> Answer:
 
 
 class AnsweringServer:
-    """Gives ``answers`` one after the other, the last one for ever; ``requests`` are those it got."""
+    """Sends ``answers`` in order, repeating the last one, and records ``requests``."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]

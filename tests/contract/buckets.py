@@ -17,7 +17,7 @@ NAME = "contract-bucket"
 
 @dataclass(frozen=True)
 class Bucket:
-    """``upload`` stores an object as anybody would, unconditionally; ``delete`` removes one."""
+    """``upload`` and ``delete`` act as another client, unconditionally."""
 
     store: Store
     upload: Callable[..., None]
@@ -37,7 +37,7 @@ def in_memory() -> Bucket:
 
 
 def in_s3(name: str, endpoint: str | None = None) -> Bucket:
-    """A new bucket of that name."""
+    """Creates a bucket of that name."""
     client = s3_client(endpoint)
     client.create_bucket(Bucket=name)
 
@@ -67,16 +67,16 @@ def in_s3(name: str, endpoint: str | None = None) -> Bucket:
 
 @contextlib.contextmanager
 def in_moto() -> Iterator[Bucket]:
-    # A session for each would read botocore's descriptions of S3 each time: most of a test's time. As the one session
-    # there is keeps the first credentials it sees, moto must not bring its own.
+    # A session for each test would load botocore's models of S3 each time, which takes most of a test's time.
+    # The shared session keeps the first credentials it gets, so moto must not set its own.
     with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
         yield in_s3(NAME)
 
 
 def careless(bucket: Bucket) -> Bucket:
-    """The same bucket on a server that ignores the conditions of a write, without a word.
+    """The same bucket on a server that silently ignores the conditions of a write.
 
-    Some S3-compatible servers are such: here the conditions are lost on their way there.
+    Some S3-compatible servers do; here the conditions are removed from the request.
     """
     assert isinstance(bucket.store, S3Store)
     writes = bucket.store._writes

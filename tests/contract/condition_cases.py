@@ -1,4 +1,4 @@
-"""What a conditional write must do: each case is given a bucket, and fails on one that does not do it."""
+"""The cases of conditional writes: each takes a bucket, and fails if its server ignores the condition."""
 
 import pytest
 from contract.buckets import Bucket
@@ -12,7 +12,7 @@ def write(bucket: Bucket, body: bytes, replaces: str | None) -> str:
     return bucket.store.put("k", body, replaces=replaces, metadata={})
 
 
-def refused(bucket: Bucket, replaces: str | None) -> None:
+def assert_conflict(bucket: Bucket, replaces: str | None) -> None:
     before = bucket.store.get("k")
     with pytest.raises(Conflict) as conflict:
         write(bucket, b"refused", replaces)
@@ -22,48 +22,48 @@ def refused(bucket: Bucket, replaces: str | None) -> None:
 
 def creating_twice_is_a_conflict(bucket: Bucket) -> None:
     write(bucket, b"one", None)
-    refused(bucket, None)
+    assert_conflict(bucket, None)
 
 
-def creating_what_somebody_else_uploaded_is_a_conflict(bucket: Bucket) -> None:
+def creating_an_object_that_another_client_uploaded_is_a_conflict(bucket: Bucket) -> None:
     bucket.upload("k", b"theirs")
-    refused(bucket, None)
+    assert_conflict(bucket, None)
 
 
 def replacing_with_a_wrong_etag_is_a_conflict(bucket: Bucket) -> None:
     write(bucket, b"one", None)
-    refused(bucket, WRONG)
+    assert_conflict(bucket, WRONG)
 
 
-def replacing_what_was_replaced_is_a_conflict(bucket: Bucket) -> None:
+def replacing_with_an_outdated_etag_is_a_conflict(bucket: Bucket) -> None:
     first = write(bucket, b"one", None)
     write(bucket, b"two", first)
-    refused(bucket, first)
+    assert_conflict(bucket, first)
 
 
-def replacing_what_was_deleted_is_a_conflict(bucket: Bucket) -> None:
+def replacing_a_deleted_object_is_a_conflict(bucket: Bucket) -> None:
     etag = write(bucket, b"one", None)
     bucket.delete("k")
-    refused(bucket, etag)
+    assert_conflict(bucket, etag)
 
 
-def replacing_what_never_was_is_a_conflict(bucket: Bucket) -> None:
-    refused(bucket, WRONG)
+def replacing_a_missing_object_is_a_conflict(bucket: Bucket) -> None:
+    assert_conflict(bucket, WRONG)
 
 
-def creating_anew_what_somebody_else_created_meanwhile_is_a_conflict(bucket: Bucket) -> None:
+def recreating_an_object_that_another_client_recreated_is_a_conflict(bucket: Bucket) -> None:
     write(bucket, b"one", None)
     bucket.delete("k")
     bucket.upload("k", b"theirs")
-    refused(bucket, None)
+    assert_conflict(bucket, None)
 
 
 CASES = (
     creating_twice_is_a_conflict,
-    creating_what_somebody_else_uploaded_is_a_conflict,
+    creating_an_object_that_another_client_uploaded_is_a_conflict,
     replacing_with_a_wrong_etag_is_a_conflict,
-    replacing_what_was_replaced_is_a_conflict,
-    replacing_what_was_deleted_is_a_conflict,
-    replacing_what_never_was_is_a_conflict,
-    creating_anew_what_somebody_else_created_meanwhile_is_a_conflict,
+    replacing_with_an_outdated_etag_is_a_conflict,
+    replacing_a_deleted_object_is_a_conflict,
+    replacing_a_missing_object_is_a_conflict,
+    recreating_an_object_that_another_client_recreated_is_a_conflict,
 )

@@ -12,7 +12,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here may speak to AWS, whatever the machine it runs on is set up for."""
+    """Prevents requests to AWS, whatever credentials the machine has."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
@@ -33,7 +33,7 @@ def ministack_bucket(platform: Platform) -> Bucket:
 
 @pytest.fixture(params=["moto", "ministack"])
 def s3_bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
-    """A fresh bucket of each server of S3's API."""
+    """A new bucket on each S3 server."""
     if request.param == "moto":
         with in_moto() as bucket:
             yield bucket
@@ -43,12 +43,12 @@ def s3_bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
 
 @pytest.fixture(params=["memory", "moto", "ministack"])
 def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
-    """A fresh bucket of every store there is."""
+    """A new bucket in every store."""
     if request.param == "memory":
         yield in_memory()
     elif request.param == "moto":
-        with in_moto() as made:
-            yield made
+        with in_moto() as moto_bucket:
+            yield moto_bucket
     else:
         yield request.getfixturevalue("ministack_bucket")
 

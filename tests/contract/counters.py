@@ -1,4 +1,4 @@
-"""An object that counts: many writers raise it by compare-and-swap, and a lost write shows in the sum."""
+"""A counter object: many writers increment it by compare-and-swap, so a lost write shows in the sum."""
 
 import random
 import threading
@@ -27,11 +27,10 @@ def count(store: Store) -> int:
     return int(store.get(KEY).body)
 
 
-def raise_by_one(store: Store, chance: random.Random) -> int:
-    """The conflicts that it took.
+def increment(store: Store, chance: random.Random) -> int:
+    """Increments the counter; returns the number of conflicts.
 
-    Fails on a server that refuses the ETag of an object that nobody has replaced since, time after time, and where
-    others are always faster.
+    Fails if the server repeatedly refuses the current ETag, or if other writers always win.
     """
     refused: dict[str, int] = {}
     for conflicts in range(_MOST_CONFLICTS):
@@ -60,13 +59,13 @@ def in_threads(store: Store, threads: int, times: int) -> int:
     def work(seed: int) -> int:
         chance = random.Random(seed)
         together.wait(_LONGEST_START)
-        return sum(raise_by_one(store, chance) for _ in range(times))
+        return sum(increment(store, chance) for _ in range(times))
 
     return _sum(ThreadPoolExecutor(threads), work, threads)
 
 
-def first_of(store: Store, threads: int) -> int:
-    """The number of threads whose creation of the counter succeeded."""
+def create_in_threads(store: Store, threads: int) -> int:
+    """Creates the counter from parallel threads; returns how many succeeded."""
     together = threading.Barrier(threads)
 
     def work(seed: int) -> int:
@@ -98,7 +97,7 @@ def _join(bucket: str, endpoint: str, together: threading.Barrier) -> None:
 
 def _in_this_process(seed: int, times: int) -> int:
     chance = random.Random(seed)
-    return sum(raise_by_one(_process_store["store"], chance) for _ in range(times))
+    return sum(increment(_process_store["store"], chance) for _ in range(times))
 
 
 def _sum(

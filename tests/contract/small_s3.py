@@ -10,7 +10,7 @@
 - ``errors_without_body``: no refusal names an error code.
 - ``other_etags``: a PUT answers with another ETag than every read.
 - ``parts_ignored``: every upload in parts is stored.
-- ``racing``: between looking at a condition and writing others have their turn, as with moto.
+- ``racing``: other requests run between the check of a condition and the write, as with moto.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ class SmallS3:
         self._server.server_close()
 
     def refuses(self, name: str, headers: Any) -> int | None:
-        """The status by which a write or a deletion is refused; None where it is done."""
+        """Returns the status that refuses a write or a deletion, or None if it is applied."""
         if_match, if_none_match = headers.get("If-Match"), headers.get("If-None-Match")
         if if_match is None and if_none_match is None:
             return None

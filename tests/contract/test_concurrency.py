@@ -23,7 +23,7 @@ def test_4_processes_that_raise_a_counter_lose_no_increment(ministack_bucket, pl
 
 
 def test_one_of_many_concurrent_creations_succeeds(ministack_bucket):
-    assert counters.first_of(ministack_bucket.store, threads=16) == 1
+    assert counters.create_in_threads(ministack_bucket.store, threads=16) == 1
 
 
 def test_a_server_that_ignores_conditions_silently_loses_increments_and_is_detected(ministack_bucket):

@@ -1,4 +1,4 @@
-"""What a conditional delete must do: an object that was replaced meanwhile stays."""
+"""Conditional deletes keep an object that another client replaced."""
 
 import pytest
 from contract.answers import Answer, error
@@ -13,7 +13,7 @@ MISSING = ListedObject("missing", 1, WRONG, "2026-03-01T08:00:00.000Z")
 
 @pytest.fixture
 def store(server, monkeypatch):
-    """A store of that server that asks once."""
+    """A store on that server, without retries."""
     monkeypatch.setitem(clients._TIMEOUTS, "read_timeout", 0.3)
     client = clients.s3_client(server.endpoint, retries=False)
     return S3Store("bucket", client, client)

@@ -7,7 +7,7 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import Folders, Listing
 
-# In this order of UTF-8 bytes; the last but one is less than the last in UTF-16 and in no other order.
+# In the order of UTF-8 bytes; in UTF-16 the last two are in the opposite order.
 ORDERED = ["A", "B/x", "a", "a b", "a!", "a+", "a-b", "a/", "a/b", "a/c", "a0", "b", "é", "\ufffd", "🎨"]
 
 
@@ -55,7 +55,7 @@ def test_a_listing_and_a_head_describe_an_object_alike(bucket):
             present.etag,
             present.storage_class,
         )
-        # A HEAD tells whole seconds; some servers list milliseconds.
+        # A HEAD returns whole seconds; some servers list milliseconds.
         assert listed.last_modified[:19] == present.last_modified[:19]
 
 
@@ -89,7 +89,7 @@ def with_folders(bucket, *more):
 
 
 def all_folders(store, prefix, limit):
-    """Every folder, read as the catalog reads them, in a bounded number of steps."""
+    """Lists every folder as the catalog does, in a bounded number of steps."""
     found, after = [], ""
     for _ in range(100):
         folders, truncated = store.folders(prefix, after=after, limit=limit)
@@ -149,7 +149,7 @@ def test_a_folder_with_an_empty_name_is_listed(bucket):
 
 
 def test_the_keys_below_the_last_folder_are_skipped(server):
-    # The emulators leave a folder out whose name is the place to go on from; nothing says that S3 does.
+    # The emulators omit a folder whose name equals start-after; S3 does not document that.
     server.answers = [Answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")]
     client = s3_client(server.endpoint)
     S3Store("bucket", client, client).folders("r/", after="r/a/")

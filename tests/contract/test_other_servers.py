@@ -1,4 +1,4 @@
-"""This suite on servers of S3's API that break conditions: each fault is detected, and nothing runs for ever."""
+"""This suite detects S3-compatible servers that break conditions, and never runs forever."""
 
 import itertools
 
@@ -16,7 +16,7 @@ _names = itertools.count()
 
 @pytest.fixture
 def bucket_of():
-    """A bucket of a server with these faults."""
+    """Creates a bucket on a server with these faults."""
     with SmallS3() as server:
 
         def bucket_of(*faults):
@@ -66,7 +66,7 @@ def test_a_server_that_ignores_the_condition_of_a_deletion_is_detected(bucket_of
     etag = bucket.etag("k")
     bucket.upload("k", b"two")
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        _spares_a_newer_object(bucket.store, etag)
+        _assert_keeps_a_newer_object(bucket.store, etag)
 
 
 def test_a_server_that_keeps_the_condition_of_a_deletion_passes(bucket_of):
@@ -74,10 +74,10 @@ def test_a_server_that_keeps_the_condition_of_a_deletion_passes(bucket_of):
     bucket.upload("k", b"one")
     etag = bucket.etag("k")
     bucket.upload("k", b"two")
-    _spares_a_newer_object(bucket.store, etag)
+    _assert_keeps_a_newer_object(bucket.store, etag)
     assert bucket.store.get("k").body == b"two"
 
 
-def _spares_a_newer_object(store: S3Store, etag: str) -> None:
+def _assert_keeps_a_newer_object(store: S3Store, etag: str) -> None:
     with pytest.raises(Conflict):
         store.delete_if_match("k", etag)

@@ -1,4 +1,4 @@
-"""A presigned upload, sent by a plain HTTP client: S3 takes what was signed, and nothing else."""
+"""Presigned uploads from a plain HTTP client: S3 accepts the signed request and nothing else."""
 
 import hashlib
 
@@ -25,7 +25,7 @@ def store(ministack_bucket):
 
 
 def upload(store, signed, body=BODY, key=KEY, **sent):
-    """The status of a PUT with a URL signed for these headers; ``sent`` replaces some of them."""
+    """Sends a PUT with a URL signed for these headers, some replaced by ``sent``; returns the status."""
     sent_headers = {name: value for name, value in (signed | sent).items() if value is not None}
     return http_put(store.presigned_put(key, signed, 60), body, sent_headers)
 
@@ -86,7 +86,7 @@ def test_the_expiry_of_a_url_cannot_be_changed(store):
     ],
 )
 def test_at_aws_a_url_has_the_regional_endpoint_and_signs_every_header(monkeypatch, bucket, url):
-    """The global one redirects requests for a new bucket, and their signature does not hold elsewhere."""
+    """The global endpoint redirects requests for a new bucket to another host, which their signature excludes."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     store = S3Store(bucket, s3_client(), s3_client())
     signed = store.presigned_put("k.png", headers(), 60)

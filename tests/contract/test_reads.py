@@ -107,13 +107,13 @@ def test_a_checksum_is_returned_in_s3s_format(s3_bucket):
 
 
 def test_the_checksum_of_an_object_uploaded_in_parts_is_composite(ministack_bucket):
-    # moto leaves both the parts' count and the type out.
+    # moto omits the number of parts and the type.
     client, name = ministack_bucket.store._reads, ministack_bucket.store.bucket
     upload = {"Bucket": name, "Key": "k"}
     upload["UploadId"] = client.create_multipart_upload(**upload, ChecksumAlgorithm="CRC32")["UploadId"]
     part = client.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
-    made = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
-    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [made]})
+    completed = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [completed]})
     present = ministack_bucket.store.head("k")
     assert present.checksum["type"] == "COMPOSITE"
     assert present.etag.endswith("-1")
@@ -145,7 +145,7 @@ def test_a_key_may_have_any_characters(bucket, key):
 
 @pytest.mark.parametrize("key", ["control\x01", "\ufffe"], ids=ascii)
 def test_a_key_may_have_characters_that_xml_cannot_hold(ministack_bucket, key):
-    # moto answers a listing that holds such a key with a 500.
+    # moto returns a 500 for a listing with such a key.
     ministack_bucket.upload(key, b"body")
     assert ministack_bucket.store.list("").keys == (key,)
     assert ministack_bucket.store.get(key).body == b"body"

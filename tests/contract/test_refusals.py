@@ -1,4 +1,4 @@
-"""Refusals of S3, from a real HTTP server: the status decides, and a failure never counts as an answer."""
+"""Errors of S3, from a real HTTP server: the status decides, and a failure never counts as absence."""
 
 from dataclasses import replace
 
@@ -38,13 +38,13 @@ read_of_an_object = pytest.mark.parametrize("read", [READS[name] for name in ("g
 
 @pytest.fixture
 def store(server, monkeypatch):
-    """A store of that server whose reads are not retried either: what is tried again answers alike."""
+    """A store on that server, without retries even of reads."""
     monkeypatch.setitem(clients._TIMEOUTS, "read_timeout", 0.3)
     client = clients.s3_client(server.endpoint, retries=False)
     return s3.S3Store("bucket", client, client)
 
 
-def found(body=b"", length=None, **headers):
+def ok_answer(body=b"", length=None, **headers):
     return Answer(
         200,
         body,
@@ -100,7 +100,7 @@ def test_a_not_modified_response_may_have_any_checksum(server, store):
     assert store.get_if_changed("k", ETAG) == NotModified(ETAG)
 
 
-# A 404 to a HEAD has no body, so it does not tell the bucket from the key: that is the next test's.
+# The 404 of a HEAD has no body, so it does not distinguish bucket and key; see the next test.
 @pytest.mark.parametrize("read", [READS[name] for name in READS if name != "head"])
 def test_a_read_from_a_missing_bucket_fails(s3_bucket, read):
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
@@ -157,13 +157,13 @@ def test_a_write_that_the_http_library_rejects_did_not_happen(server, store):
 
 @read_of_an_object
 def test_a_truncated_body_is_a_failed_read(server, store, read):
-    server.answers = [found(b"half of it", length=100)]
+    server.answers = [ok_answer(b"half of it", length=100)]
     with pytest.raises(ReadFailed):
         read(store)
 
 
 def test_a_complete_body_is_read(server, store):
-    server.answers = [found(b"all of it")]
+    server.answers = [ok_answer(b"all of it")]
     assert store.get("k") == StoredObject(b"all of it", ETAG)
 
 
@@ -196,7 +196,7 @@ def test_a_complete_body_is_read(server, store):
             "checksum",
             {"sha256": "x==-3", "type": "COMPOSITE"},
         ),
-        # As servers older than the header answer.
+        # Older servers omit the header.
         ({"x_amz_checksum_crc32": "x=="}, "checksum", {"crc32": "x==", "type": "FULL_OBJECT"}),
         ({"x_amz_checksum_crc32": "x==-3"}, "checksum", {"crc32": "x==-3", "type": "COMPOSITE"}),
         *(
@@ -232,14 +232,14 @@ def test_a_complete_body_is_read(server, store):
     ids=str,
 )
 def test_a_head_parses_s3s_headers(server, store, headers, fact, value):
-    server.answers = [found(**headers)]
+    server.answers = [ok_answer(**headers)]
     present = store.head("k")
     assert isinstance(present, Present)
     assert getattr(present, fact) == value
 
 
 def test_the_etag_of_an_object_encrypted_with_sse_c_is_no_md5(server, store):
-    server.answers = [found(x_amz_server_side_encryption_customer_algorithm="AES256")]
+    server.answers = [ok_answer(x_amz_server_side_encryption_customer_algorithm="AES256")]
     assert proven_md5(store.head("k")) is None
 
 
@@ -279,7 +279,7 @@ def test_a_refused_write_did_not_happen(server, store, status):
     ids=["500", "501", "502", "503", "504", "dropped", "late"],
 )
 def test_a_write_of_unknown_outcome_is_reported_and_not_retried(server, store, answer):
-    server.answers = [answer, found()]
+    server.answers = [answer, ok_answer()]
     with pytest.raises(OutcomeUnknown):
         put(store)
     assert server.requests == ["PUT /bucket/k"]
@@ -294,7 +294,7 @@ def test_a_write_to_an_unreachable_server_has_an_unknown_outcome():
 @pytest.mark.parametrize("first", [error(503), Answer(dropped=True)], ids=["503", "dropped"])
 def test_a_read_is_retried(server, first, monkeypatch):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    server.answers = [first, found(b"body")]
+    server.answers = [first, ok_answer(b"body")]
     client = clients.s3_client(server.endpoint)
     assert s3.S3Store("bucket", client, client).get("k") == StoredObject(b"body", ETAG)
     assert server.requests == ["GET /bucket/k"] * 2

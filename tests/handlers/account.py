@@ -1,4 +1,4 @@
-"""An AWS account with a bucket and queues, by moto: each request under test is recorded, or made to fail."""
+"""An AWS account with a bucket and queues in moto; records each request under test, or makes it fail."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ MODELS = Loader()
 
 
 def botocore_session() -> Session:
-    """A new session. What takes long about one, its models of the services, is read once."""
+    """Returns a new session; the models of the services, which are slow to load, are loaded once."""
     session = Session()
     session.register_component("data_loader", MODELS)
     return session
@@ -52,9 +52,9 @@ def _text(value: str | bytes) -> str:
 
 
 class Account:
-    """The account, and what the functions asked of it.
+    """The account, and the functions' requests to it.
 
-    Its own clients are made in a session apart, so that only the functions' requests are counted.
+    Its own clients have a separate session, so only the functions' requests are recorded.
     """
 
     def __init__(self) -> None:
@@ -73,9 +73,9 @@ class Account:
 
     @contextmanager
     def used_by(self, session: Session) -> Iterator["Account"]:
-        """Clients that are made in the session meanwhile speak to this account."""
+        """Connects the clients that are created in the session to this account."""
         emitter = session.get_component("event_emitter")
-        # First in line: what it answers is taken instead of moto's answer.
+        # Registered first, so that its response replaces moto's.
         emitter.register_first("before-send.s3", self._before_send)
         emitter.register_first("before-send.events", self._before_put_events)
         yield self
@@ -86,7 +86,7 @@ class Account:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def put(self, key: str, body: bytes = b"data", **facts: Any) -> str:
-        """Uploads an object; its ETag."""
+        """Uploads an object; returns its ETag."""
         return self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **facts)["ETag"].strip('"')
 
     def put_in_parts(self, key: str, body: bytes, **facts: Any) -> None:
@@ -97,14 +97,14 @@ class Account:
         self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
 
     def fill(self, prefix: str, count: int) -> list[str]:
-        """Puts many objects there; their names."""
+        """Stores many objects; returns their names."""
         names = [f"image_{number:05d}.png" for number in range(count)]
         for name in names:
             self.put_at_once(prefix + name)
         return names
 
     def put_at_once(self, key: str) -> None:
-        """Puts an object there past the API: for the many."""
+        """Stores an object without the API, which is faster for many objects."""
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, b"data")
 
     def delete(self, key: str) -> None:
@@ -124,11 +124,11 @@ class Account:
         return {o["Key"].removeprefix(prefix): o["ETag"].strip('"') for page in pages for o in page.get("Contents", ())}
 
     def manifest(self, prefix: str) -> dict[str, Any]:
-        """The head, as it is stored."""
+        """The stored head."""
         return json.loads(self.read(f"_manifests/{prefix}manifest.json"))
 
     def files(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """The entries of a collection's manifest, by filename, whether the head or its pages hold them."""
+        """The entries of a collection's manifest, by filename, from the head and its pages."""
         head = self.manifest(prefix)
         held = head.get("files", [])
         for page in head.get("pages", ()):
@@ -136,14 +136,14 @@ class Account:
         return {entry["filename"]: entry for entry in held}
 
     def received(self) -> list[dict[str, Any]]:
-        """What is in the change queue, up to ten messages."""
+        """Up to ten messages in the change queue."""
         answer = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
         )
         return answer.get("Messages", [])
 
     def queued(self) -> list[str]:
-        """The bodies of the messages that the sweep queue hands out by now; it has them no more."""
+        """Receives and deletes the visible messages of the sweep queue; returns their bodies."""
         found = []
         while messages := self.sqs.receive_message(QueueUrl=self.sweep_queue_url, MaxNumberOfMessages=10).get(
             "Messages"
@@ -154,7 +154,7 @@ class Account:
         return found
 
     def jobs(self) -> list[Job]:
-        """The jobs in those messages."""
+        """Receives and deletes the visible jobs of the sweep queue."""
         return [decode_job(body) for body in self.queued()]
 
     def sent(self, method: str) -> list[Request]:
@@ -162,7 +162,7 @@ class Account:
         return [request for request in self.requests if request.method == method]
 
     def refuse(self, method: str, key: str, status: int, code: str = "AccessDenied") -> None:
-        """From now on S3 answers these requests so. A write happens all the same: its answer is lost."""
+        """Makes S3 return this error for these requests. A write is still applied: only its response is lost."""
 
         def fault(request: Request) -> AWSResponse | None:
             return answer(status, code) if (request.method, request.key) == (method, key) else None
@@ -191,21 +191,21 @@ class Account:
 
 
 def rejected_event() -> AWSResponse:
-    """EventBridge's answer to a request that is good, and an event of it that it does not take."""
+    """EventBridge's response to a valid request whose event it rejects."""
     answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}
     headers = {"content-type": "application/x-amz-json-1.1"}
     return AWSResponse("https://events.invalid", 200, headers, _Raw(json.dumps(answer).encode()))
 
 
 def listed(result: Any) -> ActionResult:
-    """An answer of moto's S3, with what it forgets to encode, which may be signs that XML cannot hold."""
+    """Encodes StartAfter in a response of moto's S3, since XML cannot hold every character of a key."""
     if isinstance(result, dict) and result.get("EncodingType") == "url" and "StartAfter" in result:
         result["StartAfter"] = quote(result["StartAfter"])
     return ActionResult(result)
 
 
 class _Raw:
-    """The bytes of an answer, as urllib3 hands them out."""
+    """The bytes of a response, with urllib3's interface."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -215,10 +215,10 @@ class _Raw:
 
 
 def answer(status: int, code: str) -> AWSResponse:
-    """An error as S3 words it."""
+    """An error in S3's format."""
     return xml(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>")
 
 
 def xml(status: int, document: str) -> AWSResponse:
-    """An answer of S3's."""
+    """A response of S3."""
     return AWSResponse("https://s3.invalid", status, {"content-type": "application/xml"}, _Raw(document.encode()))

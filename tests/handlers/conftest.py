@@ -31,14 +31,14 @@ Handle = Callable[..., list[str]]
 
 
 def forget_settings() -> None:
-    """What a new process would not know."""
-    for known in (settings.settings, runtime.store, runtime.collections, runtime._events, runtime._sqs):
-        known.cache_clear()
+    """Clears the caches that a new process starts without."""
+    for cached in (settings.settings, runtime.store, runtime.collections, runtime._events, runtime._sqs):
+        cached.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    """The functions' session. To begin one and moto takes as long as a short test, so those of a module share it."""
+    """The functions' session, shared by a module: starting one with moto takes as long as a short test."""
     with mock_aws():
         session = botocore_session()
         boto3.setup_default_session(botocore_session=session)
@@ -76,13 +76,13 @@ def account(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
 
 @pytest.fixture
 def new_process(account: Account) -> Callable[[], None]:
-    """Lets the next invocation be a cold one."""
+    """Makes the next invocation a cold start."""
     return forget_settings
 
 
 @pytest.fixture
 def reconcile(account: Account) -> Handle:
-    """Hands a batch of messages, by id, to the reconcile function; the ids it reports as failed."""
+    """Sends a batch of messages, by id, to the reconcile function; returns the ids of the failed ones."""
 
     def reconcile(messages: Mapping[str, Any], context: Context | None = None, receives: int = 1) -> list[str]:
         return failed_ids(reconcile_handler.handler(sqs_event(messages, receives), context or Context()))
@@ -92,7 +92,7 @@ def reconcile(account: Account) -> Handle:
 
 @pytest.fixture
 def sweep(account: Account) -> Handle:
-    """Hands jobs, by id, to the sweep function, as messages of its queue; the ids it reports as failed."""
+    """Sends jobs, by id, as queue messages to the sweep function; returns the ids of the failed ones."""
 
     def sweep(jobs: Mapping[str, Job | str], context: Context | None = None, receives: int = 1) -> list[str]:
         bodies = {id_: job if isinstance(job, str) else encode_job(job) for id_, job in jobs.items()}
@@ -104,7 +104,7 @@ def sweep(account: Account) -> Handle:
 
 @pytest.fixture
 def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets time pass in the queues."""
+    """Advances the clock of the queues."""
     clock, passed = moto.sqs.models.unix_time_millis, 0.0
 
     def pass_seconds(seconds: float) -> None:
@@ -135,26 +135,26 @@ def sweep_on(account: Account, sweep: Handle, pass_seconds: Callable[[float], No
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds by which a few files are many."""
+    """Limits so small that a few files need pages."""
     for name, bound in {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}.items():
         monkeypatch.setattr(layout, name, bound)
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else is at work on a collection, although it was written a moment ago: no commit gives way."""
+    """No commit yields to another writer, although the collection was written a moment ago."""
     monkeypatch.setattr(lease, "_BUSY", timedelta(0))
 
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between attempts."""
+    """Retries do not wait."""
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @pytest.fixture
 def get(account: Account) -> Callable[..., Reply]:
-    """Asks the query function; ``get(path, headers, name=value…)``."""
+    """Sends a request to the query function: ``get(path, headers, name=value…)``."""
 
     def get(path: str, /, headers: Mapping[str, str] | None = None, method: str = "GET", **query: object) -> Reply:
         event = http_request(path, {name: str(value) for name, value in query.items()}, headers, method)
@@ -165,7 +165,7 @@ def get(account: Account) -> Callable[..., Reply]:
 
 @pytest.fixture
 def post(account: Account) -> Callable[..., Reply]:
-    """Asks the rescan function; ``post(path, body, headers, name=value…)``. The headers are curl's defaults."""
+    """Sends a request to the rescan function: ``post(path, body, headers, name=value…)``, with curl's headers."""
     curl_headers = {"content-type": "application/x-www-form-urlencoded"}
 
     def post(
@@ -179,7 +179,7 @@ def post(account: Account) -> Callable[..., Reply]:
 
 @pytest.fixture
 def edit(account: Account) -> Callable[..., Reply]:
-    """Asks the edit function; ``edit(method, path, body, headers, context, name=value…)``, a body as text or JSON."""
+    """Sends a request to the edit function: ``edit(method, path, body, headers, context, name=value…)``."""
 
     def edit(
         method: str,
@@ -209,5 +209,5 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
 
 @pytest.fixture
 def metrics(log: object, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, list[float]]]:
-    """The values of each metric that the functions have told since this was last asked."""
+    """Returns the values of each metric that the functions printed since the previous call."""
     return lambda: metrics_in(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Invalid and unusual messages, each with its expected fate: generated from a seed, the same each time."""
+"""Invalid and unusual messages with the expected fate of each, generated reproducibly from a seed."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from s3_manifest.manifest.jobs import Sweep, SweepAll, encode_job
 
 
 class Fate(Enum):
-    """What has to become of a message."""
+    """The expected outcome of a message."""
 
     FAILED = "answered as failed, for the dead-letter queue in the end"
     DROPPED = "logged as dropped"
@@ -58,7 +58,7 @@ WRONG_TYPES = [None, 7, -1.5, True, [], {}, [[]], {"name": 1}, [None]]
 
 
 def nothing(chance: Random) -> dict[str, Any]:
-    """A good notification about a key that holds nothing."""
+    """A valid notification about a key without an object."""
     return s3_event(f"styles/{chance.randrange(5)}/nothing-{chance.randrange(10**9)}.png")
 
 
@@ -85,7 +85,7 @@ def nested(message: str, depth: int) -> str:
 
 
 def backfill(**fields: Any) -> str:
-    """A request of an older version, which no longer is one."""
+    """A request of an older version, which is no longer valid."""
     request = {"kind": "style", "id": "without-a-head", "created_at": "2026-01-01T00:00:00.000Z"}
     return json.dumps(request | fields)
 
@@ -106,8 +106,8 @@ def marked(body: str, fate: Fate = Fate.FAILED) -> Hostile:
     return Hostile(body, fate, SOMEBODYS_ATTRIBUTE)
 
 
-def but(chance: Random, more: str) -> str:
-    """A good notification with more at its end."""
+def with_extra(chance: Random, more: str) -> str:
+    """A valid notification with extra fields at its end."""
     return f"{json.dumps(nothing(chance))[:-1]},{more}}}"
 
 
@@ -140,9 +140,9 @@ KINDS: list[Callable[[Random], Hostile]] = [
     lambda c: fails(json.dumps({"x": "y" * 1_000_000})),
     lambda c: fails("z" * 1_000_000),
     lambda c: fails(c.choice(["[" * 100_000, '{"a":' * 100_000, DEEP])),
-    lambda c: fails(but(c, f'"deep":{DEEP}')),
-    lambda c: Hostile(but(c, f'"huge":{"9" * c.choice([30, 5000])}'), Fate.ANY),
-    lambda c: Hostile(but(c, '"huge":1e999,"tiny":-1e-999'), Fate.ANY),
+    lambda c: fails(with_extra(c, f'"deep":{DEEP}')),
+    lambda c: Hostile(with_extra(c, f'"huge":{"9" * c.choice([30, 5000])}'), Fate.ANY),
+    lambda c: Hostile(with_extra(c, '"huge":1e999,"tiny":-1e-999'), Fate.ANY),
     lambda c: fails(json.dumps(nothing(c)).replace("nothing", "\ud800")),
     # Keys.
     lambda c: dropped(with_key(c, c.choice(OF_NO_COLLECTION))),
@@ -176,6 +176,6 @@ KINDS: list[Callable[[Random], Hostile]] = [
 
 
 def hostile_messages(chance: Random, count: int) -> list[Hostile]:
-    """So many messages, of every kind at least one."""
+    """Returns ``count`` messages, at least one of every kind."""
     kinds = [*KINDS, *chance.choices(KINDS, k=count - len(KINDS))]
     return [kind(chance) for kind in kinds]

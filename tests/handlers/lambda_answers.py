@@ -1,4 +1,4 @@
-"""The functions' answers, checked for the form that Lambda's callers accept."""
+"""The functions' responses, checked for the format that Lambda's callers accept."""
 
 import json
 from collections import defaultdict
@@ -8,7 +8,7 @@ UNITS = {"Freshness": "Milliseconds"}
 
 
 def failed_ids(answer: object) -> list[str]:
-    """The messages a batch's answer reports as failed. Anything Lambda would take for full success is refused here."""
+    """The failed messages in the response to a batch. Rejects any format that Lambda would read as full success."""
     assert isinstance(answer, dict)
     assert list(answer) == ["batchItemFailures"]
     assert all(list(item) == ["itemIdentifier"] for item in answer["batchItemFailures"])
@@ -18,11 +18,11 @@ def failed_ids(answer: object) -> list[str]:
 
 
 def metrics_in(printed: str) -> dict[str, list[float]]:
-    """The metrics in what a function printed: only what CloudWatch would take for such is taken here.
+    """The metrics that a function printed, checked for the format that CloudWatch accepts.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    found = defaultdict(list)
+    metrics = defaultdict(list)
     for line in printed.splitlines():
         assert len(line.encode()) < 1024 * 1024
         record = json.loads(line)
@@ -39,12 +39,12 @@ def metrics_in(printed: str) -> dict[str, list[float]]:
             assert metric["Unit"] == UNITS.get(name, "Count")
             assert 1 <= len(values) <= 100
             assert all(isinstance(value, int | float) for value in values)
-            found[name] += values
-    return dict(found)
+            metrics[name] += values
+    return dict(metrics)
 
 
 class Reply:
-    """An answer to an HTTP request."""
+    """A response to an HTTP request."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.raw = answer
@@ -62,7 +62,7 @@ class Reply:
 
     @property
     def size(self) -> int:
-        """What Lambda counts: the whole answer as JSON."""
+        """The size that Lambda limits: the whole response as JSON."""
         return len(json.dumps(self.raw, ensure_ascii=False).encode())
 
     @property

@@ -1,4 +1,4 @@
-"""The functions' input: events in AWS's form, and their context."""
+"""The functions' input: events in AWS's format, and the context."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ SOMEBODYS_ATTRIBUTE = {"s3-manifest": {"stringValue": "backfill", "stringListVal
 
 @dataclass
 class Context:
-    """The context of an invocation that has so many seconds left, however long it takes."""
+    """The context of an invocation whose remaining time never decreases."""
 
     seconds_left: float = 60.0
     function_name: str = "reconcile"
@@ -66,7 +66,7 @@ def s3_event(*keys: str, event: str = "ObjectCreated:Put", bucket: str = BUCKET)
 
 
 def s3_test_event() -> dict[str, Any]:
-    """What S3 sends when notifications are configured."""
+    """The event that S3 sends when notifications are configured."""
     return {
         "Service": "Amazon S3",
         "Event": "s3:TestEvent",
@@ -80,7 +80,7 @@ def s3_test_event() -> dict[str, Any]:
 def sqs_record(
     body: str, message_id: str | None = None, attributes: Mapping[str, Any] | None = None, receives: int = 1
 ) -> dict[str, Any]:
-    """A message as Lambda's poller hands it out, for the first time or once more."""
+    """A message as Lambda's poller delivers it, for the ``receives``-th time."""
     return {
         "messageId": message_id or str(uuid.uuid4()),
         "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
@@ -95,7 +95,7 @@ def sqs_record(
 
 
 def sqs_event(messages: Mapping[str, str | Mapping[str, Any]], receives: int = 1) -> dict[str, Any]:
-    """A batch of messages by id; what is not text is a notification, sent as JSON."""
+    """A batch of messages by id; bodies that are not text are sent as JSON."""
     return {
         "Records": [
             sqs_record(body if isinstance(body, str) else json.dumps(body), message_id, receives=receives)
@@ -105,7 +105,7 @@ def sqs_event(messages: Mapping[str, str | Mapping[str, Any]], receives: int = 1
 
 
 def sqs_event_of(received: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """A batch of what was received from a queue through its API, in the function's spelling."""
+    """A batch of messages that were received through the API of SQS, in Lambda's format."""
     records = []
     for message in received:
         attributes = {
@@ -117,7 +117,7 @@ def sqs_event_of(received: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def sns_envelope(message: str) -> dict[str, Any]:
-    """What SNS puts around a message on its way into a queue."""
+    """The envelope in which SNS delivers a message to a queue."""
     return {
         "Type": "Notification",
         "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
@@ -131,7 +131,7 @@ def sns_envelope(message: str) -> dict[str, Any]:
 
 
 def sns_event(message: str) -> dict[str, Any]:
-    """What SNS invokes a function with."""
+    """The event with which SNS invokes a function."""
     return {
         "Records": [
             {
@@ -152,10 +152,10 @@ def http_request(
     body: str | None = None,
     raw_query: str | None = None,
 ) -> dict[str, Any]:
-    """A request as an HTTP API hands it on (payload 2.0): path and parameters decoded, header names in lower case.
+    """A request as an HTTP API forwards it (payload 2.0): path and parameters decoded, header names in lower case.
 
-    ``raw_query`` is the query string as it was sent, in place of ``query``. A body of a type that is not
-    text comes in base64.
+    ``raw_query`` is the encoded query string, in place of ``query``. A body whose type is not text is
+    encoded in base64.
     """
     event: dict[str, Any] = {
         "version": "2.0",

@@ -21,7 +21,7 @@ TIME = "2026-03-01T12:00:00.000Z"
 
 def entry(filename: str, **facts: Any) -> Entry:
     etag = hashlib.md5(filename.encode()).hexdigest()
-    given = {
+    defaults = {
         "filename": filename,
         "s3_key": PREFIX + filename,
         "s3_url": f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/{PREFIX}{filename}",
@@ -44,7 +44,7 @@ def entry(filename: str, **facts: Any) -> Entry:
         "good": True,
         "metadata": {},
     }
-    return Entry.model_validate(given | facts)
+    return Entry.model_validate(defaults | facts)
 
 
 def plain(number: int) -> Mapping[str, Any]:
@@ -52,12 +52,12 @@ def plain(number: int) -> Mapping[str, Any]:
 
 
 def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str, Any]] = plain, **facts: Any) -> Head:
-    """A complete manifest of so many files, ``00000.png`` and so on, in pages; the head."""
+    """Stores a complete paged manifest of ``count`` files, ``00000.png`` and so on; returns its head."""
     entries = [entry(f"{number:05}.png", **facts_of(number)) for number in range(count)]
     size = sum(file.size_bytes for file in entries)
     commit = facts.get("commit", "c1")
     page_layout = layout.build_layout([layout.LoadedRun(Run(entries))], was_paged=False, name=f"{FOLDER}pages/{commit}")
-    given = {
+    defaults = {
         "kind": "style",
         "id": "16",
         "title": None,
@@ -77,7 +77,7 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
         "files": page_layout.with_role("files"),
         "pages": page_layout.pages,
     }
-    head = Head.model_validate(given | facts)
+    head = Head.model_validate(defaults | facts)
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for key, run in page_layout.new:
         backend.put_object(BUCKET, key, run.page)

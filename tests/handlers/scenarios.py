@@ -16,7 +16,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that stands still unless it is put forward; it takes ``datetime``'s place where the world is made."""
+    """A clock that stands still unless it is advanced; it replaces ``datetime`` in ``runtime``."""
 
     def __init__(self) -> None:
         self.moment = NOON
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Scenario:
-    """One style's. ``manifests`` holds, for each revision, the canonical manifest as it was then."""
+    """The scenario of one style. ``manifests`` holds the canonical manifest of each revision."""
 
     def __init__(self, account: Account, reconcile: Callable[..., list[str]], monkeypatch: Any) -> None:
         self.account = account
@@ -49,13 +49,13 @@ class Scenario:
             self.account.delete(PREFIX + name)
 
     def send_events(self, *names: str, event: str = "ObjectCreated:Put") -> None:
-        """Sends the events; a minute passes after them."""
+        """Sends the events and advances the clock by a minute."""
         assert self.reconcile({"m": s3_event(*(PREFIX + name for name in names), event=event)}) == []
         self.note()
         self.clock.moment += timedelta(minutes=1)
 
     def note(self) -> None:
-        """Remembers the manifest."""
+        """Records the manifest."""
         head = self.account.manifest(PREFIX)
         if head["revision"] not in self.manifests:
             self.at[head["revision"]] = self.clock.moment
@@ -74,7 +74,7 @@ class Scenario:
         self.send_events(*names, event="ObjectRemoved:Delete")
 
     def live(self, revisions: int, seed: int = 16) -> None:
-        """Changes at random until there are so many revisions."""
+        """Makes random changes until there are so many revisions."""
         chance = Random(seed)
         while len(self.manifests) < revisions:
             touched = set()
@@ -97,7 +97,7 @@ class Scenario:
 
 
 def read_all(get: Callable[..., Any], limit: int, **query: object) -> dict[str, Any]:
-    """The manifest, read page by page: all pages have the same facts; its files together."""
+    """Reads the manifest page by page; all pages must have the same fields except ``files``."""
     files: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     facts = None
@@ -115,8 +115,8 @@ def read_all(get: Callable[..., Any], limit: int, **query: object) -> dict[str, 
 
 
 def follow(get: Callable[..., Any], since: int, limit: int) -> list[dict[str, Any]]:
-    """The changes since a revision, requested page by page until the last."""
-    found: list[dict[str, Any]] = []
+    """Reads the changes since a revision, page by page."""
+    changes: list[dict[str, Any]] = []
     while True:
         reply = get(f"{PATH}/changes", since=since, limit=limit)
         assert reply.status == 200, reply.text
@@ -125,7 +125,7 @@ def follow(get: Callable[..., Any], since: int, limit: int) -> list[dict[str, An
         assert len(page["changes"]) <= limit
         assert page["next"] == (page["changes"][-1]["revision"] if page["changes"] else since)
         assert page["more"] is (page["next"] < page["revision"])
-        found += page["changes"]
+        changes += page["changes"]
         since = page["next"]
         if not page["more"]:
-            return found
+            return changes

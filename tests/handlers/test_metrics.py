@@ -30,7 +30,7 @@ def about(*keys, time):
 
 @pytest.fixture
 def known(account, reconcile, metrics):
-    """Two collections that are up to date; nothing of that is counted."""
+    """Two collections that are up to date, with metrics reset."""
     for key in ("styles/16/a.png", "styles/17/b.png"):
         account.put(key)
     reconcile({"1": s3_event("styles/16/a.png", "styles/17/b.png")})
@@ -72,8 +72,8 @@ def test_freshness_is_the_milliseconds_since_the_time_of_each_event(known, recon
         }
     )
     freshness = sorted(metrics()["Freshness"])
-    for found, expected in zip(freshness, [3_000, 90_000, 3_600_000, 3_600_000], strict=True):
-        assert expected <= found < expected + 3_000
+    for value, expected in zip(freshness, [3_000, 90_000, 3_600_000, 3_600_000], strict=True):
+        assert expected <= value < expected + 3_000
 
 
 @pytest.mark.parametrize(

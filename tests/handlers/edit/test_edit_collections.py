@@ -97,10 +97,10 @@ def test_a_deletion_that_runs_out_of_time_is_incomplete_and_can_be_repeated(acco
 def test_a_concurrent_upload_and_its_sidecar_stay_and_are_listed_in_the_response(account, edit):
     newer = f"<Error><Key>{PREFIX}b.png</Key><Code>PreconditionFailed</Code><Message>no</Message></Error>"
 
-    def keep_one(request):
+    def keep_newer(request):
         return xml(200, f"<DeleteResult>{newer}</DeleteResult>") if request.method == "POST" else None
 
-    account.faults.append(keep_one)
+    account.faults.append(keep_newer)
     reply = edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true")
     remaining = [f"{PREFIX}b.png", f"{PREFIX}collection.json"]
     assert (reply.status, reply.json["kept"], reply.json["complete"]) == (200, remaining, False)
@@ -125,10 +125,10 @@ def test_the_manifest_lists_no_file_after_the_deletion(account, edit, reconcile)
     assert (again.status, again.json["deleted"], again.json["complete"]) == (200, 0, True)
 
 
-@pytest.mark.parametrize("asked", [ACTOR, "42", "0042"])
-def test_a_rescan_is_queued(account, edit, asked):
+@pytest.mark.parametrize("actor_id", [ACTOR, "42", "0042"])
+def test_a_rescan_is_queued(account, edit, actor_id):
     before = timestamp(datetime.now(UTC))
-    reply = edit("POST", f"/api/training-data/{asked}/rescan")
+    reply = edit("POST", f"/api/training-data/{actor_id}/rescan")
     assert reply.status == 202
     assert before <= reply.json["requested_at"] <= timestamp(datetime.now(UTC))
     assert reply.json | {"requested_at": ""} == {

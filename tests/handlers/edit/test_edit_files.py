@@ -31,7 +31,7 @@ def descriptions(account, prefix=PREFIX):
 
 
 def untouched(account):
-    """Whether nothing was written or deleted."""
+    """Returns whether nothing was written or deleted."""
     return [request for request in account.requests if request.method not in {"GET", "HEAD"}] == []
 
 

@@ -1,4 +1,4 @@
-"""The edit function, presigned uploads: the content of each answer, and of S3 before any upload."""
+"""The edit function, presigned uploads: each response, and what S3 holds before the upload."""
 
 import base64
 import hashlib
@@ -25,13 +25,13 @@ def image(filename="a.png", **more):
     return {"filename": filename, "size": len(BODY), "md5": MD5} | more
 
 
-def ask(edit, *images, path=PATH, **more):
+def request_uploads(edit, *images, path=PATH, **more):
     return edit("POST", path, {"images": list(images), **more})
 
 
 def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     before = datetime.now(UTC)
-    reply = ask(edit, image("deep/a b+ü.png", prompt="größe"), image("b.jpg"), expires_in=600)
+    reply = request_uploads(edit, image("deep/a b+ü.png", prompt="größe"), image("b.jpg"), expires_in=600)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     upload, other = reply.json["uploads"]
     assert (upload["filename"], upload["s3_key"], upload["method"]) == (
@@ -74,29 +74,31 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
     ],
 )
 def test_a_collection_without_objects_accepts_uploads(edit, path, prefix):
-    (upload,) = ask(edit, image(), path=path).json["uploads"]
+    (upload,) = request_uploads(edit, image(), path=path).json["uploads"]
     assert upload["s3_key"] == f"{prefix}a.png"
 
 
 def test_an_actor_is_found_by_its_number(account, edit):
     account.put(f"{PREFIX}there.png")
-    (upload,) = ask(edit, image(), path="/api/training-data/42/uploads").json["uploads"]
+    (upload,) = request_uploads(edit, image(), path="/api/training-data/42/uploads").json["uploads"]
     assert upload["s3_key"] == f"{PREFIX}a.png"
 
 
 @pytest.mark.parametrize("path", ["/api/training-data/43/uploads", "/api/manifests/color/16/uploads"])
 def test_an_upload_to_an_unknown_number_or_kind_is_404(edit, path):
-    assert is_problem(ask(edit, image(), path=path), 404)
+    assert is_problem(request_uploads(edit, image(), path=path), 404)
 
 
 def test_with_overwrite_a_file_may_be_replaced(edit):
-    (upload,) = ask(edit, image(), overwrite=True).json["uploads"]
+    (upload,) = request_uploads(edit, image(), overwrite=True).json["uploads"]
     assert "If-None-Match" not in upload["headers"]
     assert "if-none-match" not in upload["url"]
 
 
 def test_a_generation_is_declared_and_every_image_belongs_to_it(account, edit):
-    reply = ask(edit, image("a.png"), image("b.png"), generation={"type": "batch", "metadata": {"model": "sdxl"}})
+    reply = request_uploads(
+        edit, image("a.png"), image("b.png"), generation={"type": "batch", "metadata": {"model": "sdxl"}}
+    )
     generation = reply.json["generation"]
     assert (generation["generation_id"], generation["type"], generation["metadata"]) == (1, "batch", {"model": "sdxl"})
     assert json.loads(account.read(f"{PREFIX}collection.json")) == {"generations": [generation]}
@@ -109,14 +111,14 @@ def test_a_generation_is_declared_and_every_image_belongs_to_it(account, edit):
 def test_a_new_generation_gets_the_id_after_all_observed_and_declared_ones(account, edit, reconcile):
     account.put(f"{PREFIX}there.png", Metadata={"generation-id": "6"})
     reconcile({"m": s3_event(f"{PREFIX}there.png")})
-    ids = [ask(edit, image(), generation={}).json["generation"]["generation_id"] for _ in range(2)]
+    ids = [request_uploads(edit, image(), generation={}).json["generation"]["generation_id"] for _ in range(2)]
     assert ids == [7, 8]
 
 
 def test_several_requests_may_upload_to_one_generation(account, edit):
-    given = {"generation_id": "run 7", "generated_at": "2026-03-01T12:00:00+01:00"}
-    first = ask(edit, image("a.png"), generation=given | {"metadata": {"seed": 1}}).json["generation"]
-    again = ask(edit, image("b.png"), generation={"generation_id": "run 7"}).json["generation"]
+    declaration = {"generation_id": "run 7", "generated_at": "2026-03-01T12:00:00+01:00"}
+    first = request_uploads(edit, image("a.png"), generation=declaration | {"metadata": {"seed": 1}}).json["generation"]
+    again = request_uploads(edit, image("b.png"), generation={"generation_id": "run 7"}).json["generation"]
     assert first == again
     assert first["generated_at"] == "2026-03-01T11:00:00.000Z"
     assert len(account.sent("PUT")) == 1
@@ -124,7 +126,7 @@ def test_several_requests_may_upload_to_one_generation(account, edit):
 
 def test_a_prompt_too_long_for_a_header_is_written_to_the_sidecar(account, edit):
     long = "größe " * 1000
-    reply = ask(edit, image("long.png", prompt=long), image("short.png", prompt="x"), generation={})
+    reply = request_uploads(edit, image("long.png", prompt=long), image("short.png", prompt="x"), generation={})
     upload, other = reply.json["uploads"]
     assert (upload["in_sidecar"], other["in_sidecar"]) == (["prompt"], [])
     assert "x-amz-meta-prompt" not in upload["headers"]
@@ -140,7 +142,7 @@ def test_an_old_sidecar_does_not_override_a_new_upload(account, edit):
     before = {"a.png": {"prompt": "old", "good": False}, "b.png": {"good": False}, "c.png": "old"}
     account.put(f"{PREFIX}prompt_metadata.json", json.dumps(before).encode())
     images = [image(name, prompt="new", local_path="x") for name in ("a.png", "b.png")] + [image("c.png")]
-    uploads = ask(edit, *images, overwrite=True).json["uploads"]
+    uploads = request_uploads(edit, *images, overwrite=True).json["uploads"]
     assert [upload["in_sidecar"] for upload in uploads] == [["prompt"], [], []]
     after = before | {"a.png": {"prompt": "new", "good": False}}
     assert json.loads(account.read(f"{PREFIX}prompt_metadata.json")) == after
@@ -151,7 +153,7 @@ def test_250_images_with_the_longest_fields_fit_into_one_response(edit, monkeypa
     folders = f"{'ü' * 120}/" * 3
     names = [f"{folders}{'ü' * 115}{number:03d}.png" for number in range(250)]
     images = [image(name, prompt="x" * 1500, local_path="p" * 300) for name in names]
-    reply = ask(edit, *images)
+    reply = request_uploads(edit, *images)
     assert reply.status == 200
     assert len(json.dumps(reply.raw)) < 6 * 1024 * 1024
 
@@ -184,13 +186,13 @@ def test_250_images_with_the_longest_fields_fit_into_one_response(edit, monkeypa
     ids=lambda value: str(value)[:60],
 )
 def test_a_bad_request_is_400_with_the_invalid_parameter(account, edit, images, more, parameter):
-    reply = ask(edit, *images, **more)
+    reply = request_uploads(edit, *images, **more)
     assert is_problem(reply, 400, parameter=parameter), reply.text
     assert account.requests == []
 
 
 def test_all_invalid_names_are_reported(edit):
-    reply = ask(edit, image("../a.png"), image("b.png"), image("c.exe"))
+    reply = request_uploads(edit, image("../a.png"), image("b.png"), image("c.exe"))
     assert "images.0.filename" in reply.json["detail"]
     assert "images.2.filename" in reply.json["detail"]
     assert "images.1" not in reply.json["detail"]
@@ -199,7 +201,7 @@ def test_all_invalid_names_are_reported(edit):
 @pytest.mark.parametrize("sidecar", ["collection.json", "prompt_metadata.json"])
 def test_a_broken_sidecar_is_409(account, edit, sidecar):
     account.put(PREFIX + sidecar, b"{")
-    assert is_problem(ask(edit, image(prompt="x"), generation={}), 409)
+    assert is_problem(request_uploads(edit, image(prompt="x"), generation={}), 409)
     assert account.read(PREFIX + sidecar) == b"{"
 
 
@@ -240,12 +242,12 @@ def test_an_upload_to_a_dot_segment_in_the_path_is_400(account, edit, path, id_)
     ids=lambda value: value[:20],
 )
 def test_a_value_that_no_header_or_sidecar_can_hold_is_400_and_nothing_is_declared(account, edit, field, value):
-    reply = ask(edit, image(**{field: value}), generation={})
+    reply = request_uploads(edit, image(**{field: value}), generation={})
     assert is_problem(reply, 400, parameter=f"images.0.{field}")
     assert account.sent("PUT") == []
 
 
 @pytest.mark.parametrize("value", ["image/svg+xml", "image/png; charset=utf-8", "image/vnd.adobe.photoshop"])
 def test_a_content_type_is_sent_as_it_is_given(edit, value):
-    (upload,) = ask(edit, image(content_type=value)).json["uploads"]
+    (upload,) = request_uploads(edit, image(content_type=value)).json["uploads"]
     assert upload["headers"]["Content-Type"] == value

@@ -20,7 +20,7 @@ ROUTES = ["/api/actors/{}/training-data", "/api/training-data/{}"]
 
 
 class Waits:
-    """A clock that only waiting puts forward, and what happens while somebody waits."""
+    """A clock that only waiting advances, and an action that runs during each wait."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -65,7 +65,7 @@ def test_an_actors_training_images_have_the_shape_that_training_tools_expect(acc
     files = account.files(PREFIX)
     reply = get(IMAGES)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    # They come in the order of their first images, which may be of one second or of two.
+    # Generations are sorted by their first images, whose times may fall into the same second.
     body = reply.json
     body["statistics"]["generations"].sort(key=lambda generation: generation["type"])
     assert body == {
@@ -179,10 +179,10 @@ def test_an_actors_images_and_generations_are_listed_with_their_prompts(account,
     }
 
 
-@pytest.mark.parametrize("asked", [MAN, "0042", "42", "000042"])
-def test_each_form_of_id_is_the_same_actor_on_every_route(get, actor, asked):
-    assert [get(route.format(asked)).json["actor_name"] for route in ROUTES] == [MAN, MAN]
-    assert get("/api/s3/manifest", actorId=asked).json["actor_id"] == MAN
+@pytest.mark.parametrize("requested_id", [MAN, "0042", "42", "000042"])
+def test_each_form_of_id_is_the_same_actor_on_every_route(get, actor, requested_id):
+    assert [get(route.format(requested_id)).json["actor_name"] for route in ROUTES] == [MAN, MAN]
+    assert get("/api/s3/manifest", actorId=requested_id).json["actor_id"] == MAN
 
 
 def test_an_actor_is_found_without_listing_everything(account, get, actor):
@@ -200,10 +200,10 @@ def test_an_actor_requested_by_its_full_name_takes_one_request(account, get, act
     ]
 
 
-@pytest.mark.parametrize("asked", ["42", "0042"])
-def test_a_number_of_two_actors_is_409_and_both_are_named(account, get, actor, asked):
+@pytest.mark.parametrize("requested_id", ["42", "0042"])
+def test_a_number_of_two_actors_is_409_and_both_are_named(account, get, actor, requested_id):
     account.put("system_actors/training_data/0042_asian_25_female/a.png")
-    replies = [get(route.format(asked)) for route in ROUTES] + [get("/api/s3/manifest", actorId=asked)]
+    replies = [get(route.format(requested_id)) for route in ROUTES] + [get("/api/s3/manifest", actorId=requested_id)]
     for reply in replies:
         assert is_problem(reply, 409)
         assert "0042_asian_25_female, 0042_european_30_male" in reply.json["detail"]
@@ -211,10 +211,10 @@ def test_a_number_of_two_actors_is_409_and_both_are_named(account, get, actor, a
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("asked", ["7", "0007", "nobody", "nobody größe", "x" * 1100])
-def test_an_actor_without_manifest_and_objects_is_404_and_no_sweep_is_queued(account, get, route, asked):
-    assert is_problem(get(route.format(asked)), 404)
-    assert is_problem(get(route.format(asked), force_rescan="true"), 404)
+@pytest.mark.parametrize("requested_id", ["7", "0007", "nobody", "nobody größe", "x" * 1100])
+def test_an_actor_without_manifest_and_objects_is_404_and_no_sweep_is_queued(account, get, route, requested_id):
+    assert is_problem(get(route.format(requested_id)), 404)
+    assert is_problem(get(route.format(requested_id), force_rescan="true"), 404)
     assert account.queued() == []
 
 
@@ -304,7 +304,7 @@ def test_a_forced_rescan_that_takes_longer_is_202(account, get, route, actor, sw
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_many_simultaneous_forced_rescans_sweep_once(account, get, route, actor, sweep):
-    asked = [get(route.format(MAN), force_rescan="true", wait=0).json["requested_at"] for _ in range(20)]
+    requested_at = [get(route.format(MAN), force_rescan="true", wait=0).json["requested_at"] for _ in range(20)]
     jobs = account.jobs()
     assert len(jobs) == 20
     account.requests.clear()
@@ -312,7 +312,7 @@ def test_many_simultaneous_forced_rescans_sweep_once(account, get, route, actor,
         assert sweep({f"{number}": job}) == []
     assert len([request for request in account.requests if request.parameters.get("list-type")]) <= 8
     assert len(account.sent("PUT")) == 1
-    assert get(route.format(MAN)).json["last_verified_at"] >= max(asked)
+    assert get(route.format(MAN)).json["last_verified_at"] >= max(requested_at)
     account.put(f"{PREFIX}later.png")
     get(route.format(MAN), force_rescan="true", wait=0)
     (job,) = account.jobs()

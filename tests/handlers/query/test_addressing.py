@@ -1,4 +1,4 @@
-"""A request acts on the object that its sender named, behind every gateway, or on none."""
+"""Behind every gateway, a request changes the object that the client named, or none."""
 
 import json
 from urllib.parse import quote, unquote
@@ -25,7 +25,7 @@ FILE_ROUTES = [
 
 @pytest.fixture
 def send(account):
-    """Sends a request with its raw query string to the function that the API hands its method to."""
+    """Sends a request with a raw query string to the function that handles its method."""
 
     def send(method, path, raw_query="", body=None, headers=None):
         text = None if body is None else json.dumps(body)
@@ -122,15 +122,15 @@ def test_a_plain_filename_in_the_path_is_accepted(account, send, put, method, pa
     ],
 )
 def test_an_id_in_the_query_changes_that_collection_and_no_similar_one(account, send, put, method, path, body, id_):
-    doubles = {unquote(id_), id_.replace("+", " "), id_.partition("?")[0], id_.replace("%", "%25"), "16"} - {id_}
-    put(*(f"styles/{item}/a.png" for item in (id_, *doubles)))
+    similar = {unquote(id_), id_.replace("+", " "), id_.partition("?")[0], id_.replace("%", "%25"), "16"} - {id_}
+    put(*(f"styles/{item}/a.png" for item in (id_, *similar)))
     of_all = method == "DELETE" and "files" not in path
     query = f"id={quote(id_, safe='')}" + (f"&confirm={quote(id_, safe='')}" if of_all else "")
     reply = send(method, path, query, body)
     assert reply.status == 200
     assert {request.key.rpartition("/")[0] for request in account.sent("PUT")} == {f"styles/{id_}"}
-    manifest, _, asked = reply.json["manifest"].partition("?")
-    assert send("GET", manifest, asked.replace("wait=20", "wait=0")).status == 404
+    manifest, _, manifest_query = reply.json["manifest"].partition("?")
+    assert send("GET", manifest, manifest_query.replace("wait=20", "wait=0")).status == 404
 
 
 @pytest.mark.parametrize("id_", ["we b+1%", "50%25", "a?b", "-"])

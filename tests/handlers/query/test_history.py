@@ -24,7 +24,7 @@ def scenario(account, reconcile, monkeypatch):
 
 @pytest.fixture(params=["inline", "paged"])
 def long_scenario(request, scenario, monkeypatch):
-    """Some twenty revisions, and a checkpoint at every seventh."""
+    """21 revisions, with a checkpoint at every seventh."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 7)
@@ -57,9 +57,9 @@ def test_the_changes_add_up_to_the_manifest_of_every_revision(get, long_scenario
 
 
 def test_changes_can_be_read_from_any_revision(get, long_scenario):
-    everything = follow(get, 0, 1000)
+    all_changes = follow(get, 0, 1000)
     for since in range(long_scenario.revision + 1):
-        assert get(CHANGES, since=since, limit=3).json["changes"] == everything[since : since + 3]
+        assert get(CHANGES, since=since, limit=3).json["changes"] == all_changes[since : since + 3]
 
 
 def test_an_up_to_date_follower_gets_nothing_until_something_changes(get, scenario):
@@ -135,14 +135,14 @@ def test_removed_files_are_listed_in_their_last_state_even_if_uploaded_again(get
 
 @pytest.mark.parametrize("limit", [1, 3])
 def test_removed_files_are_listed_in_pages_without_gaps(get, long_scenario, limit):
-    found, since, more = [], 0, True
+    removed, since, more = [], 0, True
     while more:
         reply = get(REMOVED, since=since, limit=limit)
-        found += reply.json["removed"]
+        removed += reply.json["removed"]
         assert since < reply.json["next"] <= since + limit
         since, more = reply.json["next"], reply.json["more"]
-    assert found == get(REMOVED, limit=1000).json["removed"]
-    assert [(file_change["filename"], file_change["revision"]) for file_change in found] == [
+    assert removed == get(REMOVED, limit=1000).json["removed"]
+    assert [(file_change["filename"], file_change["revision"]) for file_change in removed] == [
         (file_change["filename"], change["revision"])
         for change in follow(get, 0, 1000)
         for file_change in change["removed"]
@@ -191,7 +191,7 @@ def test_an_enormous_since_is_400_or_404(get, scenario, path):
 
 def test_an_expired_revision_is_410_with_the_next_step(account, get, scenario):
     scenario.live(12)
-    for record in scenario.records()[:5]:  # the collector takes the oldest first
+    for record in scenario.records()[:5]:  # the garbage collector deletes the oldest first
         account.delete(record)
     for since in range(5):
         for limit in (1, 3, 100):
@@ -220,7 +220,7 @@ def test_a_gap_in_the_records_is_410_and_never_skipped(account, get, scenario):
     account.delete(scenario.records()[4])
     assert is_problem(get(CHANGES, since=0), 410, oldest=6)
     assert is_problem(get(CHANGES, since=0, limit=5), 410, oldest=6)
-    # The record after it names the one before it: what comes before the gap is known to be true.
+    # The record after the gap links to the one before it, so the changes before the gap are valid.
     assert [change["revision"] for change in get(CHANGES, since=0, limit=3).json["changes"]] == [1, 2, 3]
     assert is_problem(get(CHANGES, since=4), 410, oldest=6)
     assert [change["revision"] for change in follow(get, 5, 10)] == [6, 7, 8, 9]
@@ -228,7 +228,7 @@ def test_a_gap_in_the_records_is_410_and_never_skipped(account, get, scenario):
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_a_follower_continues_from_the_oldest_retained_revision_to_the_end(account, get, scenario, limit):
-    """Over two gaps, and a manifest that was recreated."""
+    """Across two gaps and a recreated manifest."""
     scenario.live(9)
     records = scenario.records()
     account.delete(HEAD)
@@ -240,26 +240,26 @@ def test_a_follower_continues_from_the_oldest_retained_revision_to_the_end(accou
     while since < scenario.revision:
         reply = get(CHANGES, since=since, limit=limit)
         assert reply.status in {200, 410}
-        went_on = reply.json["next"] if reply.status == 200 else reply.json["oldest"] - 1
-        assert went_on > since
+        next_since = reply.json["next"] if reply.status == 200 else reply.json["oldest"] - 1
+        assert next_since > since
         revisions += [change["revision"] for change in reply.json.get("changes", ())]
-        since = went_on
+        since = next_since
     assert revisions[-4:] == [11, 12, 13, 14]
 
 
 def test_records_of_lost_commits_are_never_listed(account, get, scenario):
     scenario.live(12)
-    everything, removed = follow(get, 0, 7), get(REMOVED).json
+    all_changes, removed = follow(get, 0, 7), get(REMOVED).json
     past = [get(PATH, revision=n, limit=1000).text for n in range(1, 12)]
     for revision in range(1, 14):
         link = next((key for key in scenario.records() if key.rpartition("/")[2].startswith(f"{revision:012}-")), None)
         previous = link.removesuffix(".json").rpartition("-")[2] if link else scenario.manifests[12]["last_change"]
-        for commit in ("0" * 32, "f" * 32):  # before and after the true one by name
+        for commit in ("0" * 32, "f" * 32):  # sorted before and after the valid record
             account.put(f"_manifests/{PREFIX}changes/{revision:012}-{commit}-{previous}.json", b"garbage")
     for name in ("readme.txt", "000000000003.json", "x-y-z.json", "000000000003-a-b.json.bak", "0-a-b.json"):
         account.put(f"_manifests/{PREFIX}changes/{name}", b"garbage")
-    assert follow(get, 0, 1) == everything
-    assert follow(get, 0, 7) == everything
+    assert follow(get, 0, 1) == all_changes
+    assert follow(get, 0, 7) == all_changes
     assert get(REMOVED).json == removed
     assert [get(PATH, revision=n, limit=1000).text for n in range(1, 12)] == past
     scenario.live(14, seed=3)
@@ -358,18 +358,18 @@ def quotes(number):
 
 
 def enlarge(account, record, count, sort, entry_of=quotes):
-    """Makes a change record one of so many files."""
-    revisions = json.loads(account.read(record))
+    """Rewrites a change record to contain ``count`` files."""
+    document = json.loads(account.read(record))
     entry = next(iter(account.files(PREFIX).values()))
 
-    def alteration(number):
-        made = entry | {"filename": f"{number:05}.png", "s3_key": f"{PREFIX}{number:05}.png"} | entry_of(number)
-        before, after = {"added": (None, made), "modified": (made, made), "removed": (made, None)}[sort]
-        return {"filename": made["filename"], "cause": "sweep", "before": before, "after": after}
+    def file_change(number):
+        changed = entry | {"filename": f"{number:05}.png", "s3_key": f"{PREFIX}{number:05}.png"} | entry_of(number)
+        before, after = {"added": (None, changed), "modified": (changed, changed), "removed": (changed, None)}[sort]
+        return {"filename": changed["filename"], "cause": "sweep", "before": before, "after": after}
 
-    lists = {name: [] for name in ("added", "modified", "removed")} | {sort: list(map(alteration, range(count)))}
-    revisions.pop("sha256")
-    account.put(record, encode_record(decode_record(json.dumps(revisions | lists).encode())))
+    lists = {name: [] for name in ("added", "modified", "removed")} | {sort: list(map(file_change, range(count)))}
+    document.pop("sha256")
+    account.put(record, encode_record(decode_record(json.dumps(document | lists).encode())))
 
 
 @pytest.mark.parametrize("sort", ["added", "modified", "removed"])
@@ -393,18 +393,18 @@ def test_large_changes_are_split_over_responses_and_no_revision_is_omitted(accou
     scenario.live(12)
     for number, record in enumerate(scenario.records()):
         enlarge(account, record, 100 + 60 * (number % 7), "added", quotes)
-    found, since, more = [], 0, True
+    changes, since, more = [], 0, True
     while more:
         reply = get(CHANGES, since=since)
         assert reply.size < 6 * 1024 * 1024
-        found += reply.json["changes"]
+        changes += reply.json["changes"]
         since, more = reply.json["next"], reply.json["more"]
-    assert [change["revision"] for change in found] == list(range(1, 13))
-    assert [len(change["added"]) for change in found] == [100 + 60 * (n % 7) for n in range(12)]
+    assert [change["revision"] for change in changes] == list(range(1, 13))
+    assert [len(change["added"]) for change in changes] == [100 + 60 * (n % 7) for n in range(12)]
 
 
-def fat(number):
-    """As large as an entry can be: a long key of signs that are escaped twice, and metadata of them."""
+def largest_entry(number):
+    """The largest possible entry: its key and prompt consist of characters that are escaped twice."""
     name = '"' * 900 + f"{number:05}"
     url = "https://x/" + "%22" * 900
     return {"filename": name, "s3_key": PREFIX + name, "s3_url": url, "prompt": "\x01" * 1400}
@@ -413,15 +413,15 @@ def fat(number):
 def test_large_removals_are_split_over_responses_and_no_revision_is_omitted(account, get, scenario):
     scenario.live(6)
     for record in scenario.records():
-        enlarge(account, record, 500, "removed", fat)
-    found, since, more = [], 0, True
+        enlarge(account, record, 500, "removed", largest_entry)
+    removed, since, more = [], 0, True
     while more:
         reply = get(REMOVED, since=since)
         assert reply.size < 6 * 1024 * 1024
         assert reply.json["next"] > since
-        found += reply.json["removed"]
+        removed += reply.json["removed"]
         since, more = reply.json["next"], reply.json["more"]
-    assert sorted({file_change["revision"] for file_change in found}) == list(range(1, 7))
+    assert sorted({file_change["revision"] for file_change in removed}) == list(range(1, 7))
 
 
 def test_a_follower_needs_few_requests(account, get, scenario):

@@ -20,7 +20,7 @@ def scenario(account, reconcile, monkeypatch):
 
 @pytest.fixture(params=["inline", "paged"])
 def long_scenario(request, scenario, monkeypatch):
-    """Some revisions, and a checkpoint at every fifth."""
+    """16 revisions, with a checkpoint at every fifth."""
     if request.param == "paged":
         request.getfixturevalue("small_pages")
     monkeypatch.setattr(heads, "CHECKPOINT_EVERY", 5)
@@ -115,7 +115,7 @@ def test_a_time_after_a_manifest_was_recreated_returns_its_new_revision(account,
     scenario.add("later.png")
     assert get(PATH, at=timestamp(scenario.clock.moment)).json.get("revision") == old + 2
     assert get(PATH, at=timestamp(scenario.at[old + 1])).json.get("revision") == old + 1
-    # The revisions of the manifest before it are returned or expired; the two are never mixed.
+    # Revisions of the deleted manifest are returned or expired, and never mixed with new ones.
     for revision in range(1, old + 1):
         reply = get(PATH, revision=revision, limit=1000)
         assert reply.status == 410 or reply.json == scenario.manifests[revision] | {"cursor": None}
@@ -199,11 +199,11 @@ def test_all_pages_return_one_revision_despite_concurrent_commits(get, long_scen
 def test_a_cursor_determines_the_revision_without_other_parameters(get, scenario):
     scenario.live(5)
     first = get(PATH, limit=1, revision=3)
-    rest = get(PATH, cursor=first.json["cursor"])
-    assert first.json["files"] + rest.json["files"] == scenario.manifests[3]["files"]
+    second = get(PATH, cursor=first.json["cursor"])
+    assert first.json["files"] + second.json["files"] == scenario.manifests[3]["files"]
     scenario.live(6, seed=1)
     later = get(PATH, cursor=first.json["cursor"], revision=1)
-    assert (later.json["revision"], later.json["files"]) == (3, rest.json["files"])
+    assert (later.json["revision"], later.json["files"]) == (3, second.json["files"])
 
 
 def test_a_cursor_is_409_once_its_history_expired_or_the_manifest_was_recreated(account, get, reconcile, scenario):

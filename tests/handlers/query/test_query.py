@@ -1,4 +1,4 @@
-"""The query function: every route, and every status it promises."""
+"""The query function: every route and every documented status."""
 
 import json
 
@@ -20,11 +20,11 @@ def manifests(account, reconcile):
     account.requests.clear()
 
 
-AN_ACTORS = {"actor_id": "path", "id": "query", "force_rescan": "query"}
+ACTOR_PARAMETERS = {"actor_id": "path", "id": "query", "force_rescan": "query"}
 
 
 def is_problem(reply, status, **more):
-    """Whether the answer is an RFC 9457 document that says so."""
+    """Returns whether the response is an RFC 9457 problem with this status and these fields."""
     return (
         reply.status == status
         and reply.headers["content-type"] == "application/problem+json"
@@ -257,9 +257,9 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
         for path, methods in reply.json["paths"].items()
         for method, route in methods.items()
     }
-    of_edits = {route for route in routes if route.startswith(("DELETE", "PATCH")) or route.endswith(EDITING_POSTS)}
-    assert len(of_edits) == 18
-    assert {route: parameters for route, parameters in routes.items() if route not in of_edits} == {
+    edit_routes = {route for route in routes if route.startswith(("DELETE", "PATCH")) or route.endswith(EDITING_POSTS)}
+    assert len(edit_routes) == 18
+    assert {route: parameters for route, parameters in routes.items() if route not in edit_routes} == {
         f"GET {WHOLE}": {"styleId": "query", "actorId": "query"} | WAITING,
         "GET /api/manifests": {"limit": "query", "cursor": "query"},
         "GET /api/manifests/{kind}/{collection_id}": {
@@ -290,8 +290,8 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
             "since": "query",
             "limit": "query",
         },
-        "GET /api/actors/{actor_id}/training-data": AN_ACTORS | WAITING,
-        "GET /api/training-data/{actor_id}": AN_ACTORS | WAITING,
+        "GET /api/actors/{actor_id}/training-data": ACTOR_PARAMETERS | WAITING,
+        "GET /api/training-data/{actor_id}": ACTOR_PARAMETERS | WAITING,
         "GET /api/stats": dict.fromkeys(("kind", "id", "top", "days", "limit", "cursor"), "query"),
         "GET /api/openapi.json": {},
         "POST /api/manifests/rescan": {},

@@ -1,4 +1,4 @@
-"""The query function: no answer is larger than Lambda lets through, however large the manifest."""
+"""The query function: no response exceeds Lambda's limit, however large the manifest."""
 
 import json
 from collections import Counter
@@ -15,21 +15,21 @@ PAGE = "/api/manifests/style/16"
 
 
 def enlarge(account, reconcile, entry_of, count):
-    """Makes the manifest one of so many entries, each altered by ``entry_of``."""
+    """Rewrites the manifest with ``count`` entries, each updated by ``entry_of``."""
     account.put("styles/16/a.png")
     reconcile({"1": s3_event("styles/16/a.png")})
     manifest = account.manifest("styles/16/")
     (entry,) = manifest["files"]
     (generation,) = manifest["generations"]
     names = [f"{number:05d}.png" for number in range(count)]
-    made = [entry | {"filename": n, "s3_key": f"styles/16/{n}"} | entry_of(i) for i, n in enumerate(names)]
-    files = [file for file in made if not file.get("hidden") and "caption" not in file]
+    entries = [entry | {"filename": n, "s3_key": f"styles/16/{n}"} | entry_of(i) for i, n in enumerate(names)]
+    files = [file for file in entries if not file.get("hidden") and "caption" not in file]
     counts = Counter(file["generation_id"] for file in files)
     generations = [generation | {"generation_id": id_, "image_count": count} for id_, count in counts.items()]
     manifest |= {
         "files": files,
-        "hidden": [file for file in made if file.get("hidden")],
-        "captions": [file for file in made if "caption" in file],
+        "hidden": [file for file in entries if file.get("hidden")],
+        "captions": [file for file in entries if "caption" in file],
         "total_files": len(files),
         "total_size_bytes": sum(file["size_bytes"] for file in files),
         "generations": generations,

@@ -1,4 +1,4 @@
-"""The query function: a manifest in pages is read a few pages at a time, with the same answers as one without pages."""
+"""The query function reads a paged manifest a few pages at a time and responds as for an unpaged one."""
 
 import json
 from fnmatch import fnmatchcase
@@ -20,18 +20,18 @@ def names(*numbers):
 
 
 def read_counting(account, get, **query):
-    """All filenames, page by page; the requests to S3 that each page took, and how many files it had."""
-    found, requests, sizes, cursor = [], [], [], {}
+    """Returns all filenames, and for each page of the response the number of S3 requests and of files."""
+    filenames, requests, sizes, cursor = [], [], [], {}
     while True:
         account.requests.clear()
         reply = get(PATH, **query, **cursor)
         assert reply.status == 200
         assert reply.size < LAMBDA_LIMIT
-        found += reply.filenames
+        filenames += reply.filenames
         requests.append(len(account.requests))
         sizes.append(len(reply.filenames))
         if reply.json["cursor"] is None:
-            return found, requests, sizes
+            return filenames, requests, sizes
         cursor = {"cursor": reply.json["cursor"]}
         assert len(requests) < 2000
 
@@ -41,10 +41,10 @@ def test_a_page_takes_at_most_three_requests_and_no_file_is_omitted(account, get
     count = 9_000 if limit > 500 else 2_001
     head = publish(account, count)
     assert len(head.pages) > 1
-    found, requests, sizes = read_counting(account, get, limit=limit)
-    assert found == names(*range(count))
+    filenames, requests, sizes = read_counting(account, get, limit=limit)
+    assert filenames == names(*range(count))
     assert max(requests) <= 3
-    # Pages are full while there is enough in the pages of the manifest that one answer is made from.
+    # A response is full unless the manifest pages that it reads contain too few files.
     assert sizes[0] == limit
     assert len(sizes) <= count // limit + len(head.pages) + 1
 
@@ -87,9 +87,9 @@ def test_a_whole_manifest_of_large_entries_is_413(account, get):
 def test_a_current_etag_is_304_with_one_request(account, get, path, query):
     publish(account, 3_000)
     etag = get(path, **query).etag
-    for tags in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+    for etags in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         account.requests.clear()
-        reply = get(path, {"if-none-match": tags}, **query)
+        reply = get(path, {"if-none-match": etags}, **query)
         assert (reply.status, reply.text, reply.etag) == (304, "", etag)
         assert [(request.method, request.key) for request in account.requests] == [("GET", HEAD)]
 
@@ -110,19 +110,19 @@ def test_a_prefix_is_found_without_reading_all_pages(account, get):
     for prefix in ("1", "08999.pngx", "/", "00000.", "~", "\U0010ffff"):
         assert get(PATH, prefix=prefix).filenames == (names(0) if prefix == "00000." else [])
         assert get(PATH, prefix=prefix).json["cursor"] is None
-    # From one page of the manifest into the next.
+    # A prefix that spans two pages of the manifest.
     boundary = head.pages[1].first
     prefix = boundary[:3]
-    found, requests, _ = read_counting(account, get, prefix=prefix, limit=7)
-    assert found == [name for name in names(*range(9_000)) if name.startswith(prefix)]
+    filenames, requests, _ = read_counting(account, get, prefix=prefix, limit=7)
+    assert filenames == [name for name in names(*range(9_000)) if name.startswith(prefix)]
     assert max(requests) <= 3
 
 
 @pytest.mark.parametrize("glob", ["*99.png", "0888[89].png", "nothing*", "*", "?????.png", "00000.png"])
 def test_pages_of_a_glob_may_be_empty_but_together_list_every_match(account, get, glob):
     publish(account, 9_000)
-    found, requests, sizes = read_counting(account, get, glob=glob, limit=1000)
-    assert found == [name for name in names(*range(9_000)) if fnmatchcase(name, glob)]
+    filenames, requests, sizes = read_counting(account, get, glob=glob, limit=1000)
+    assert filenames == [name for name in names(*range(9_000)) if fnmatchcase(name, glob)]
     assert max(requests) <= 3
     assert (0 in sizes) is (glob in {"0888[89].png", "nothing*", "00000.png"})
 
@@ -134,8 +134,8 @@ def test_combined_filters_apply_to_all_pages(account, get):
         lambda number: {"last_modified": "2026-06-01T00:00:00.000Z" if number % 3 == 0 else TIME},
     )
     query = {"prefix": "0", "glob": "*7.png", "modified_after": TIME}
-    found, requests, _ = read_counting(account, get, limit=50, **query)
-    assert found == [name for name in names(*range(0, 6_000, 3)) if name.endswith("7.png")]
+    filenames, requests, _ = read_counting(account, get, limit=50, **query)
+    assert filenames == [name for name in names(*range(0, 6_000, 3)) if name.endswith("7.png")]
     assert max(requests) <= 3
 
 
@@ -145,42 +145,42 @@ def test_pages_of_the_largest_entries_stay_within_lambdas_limit(account, get, li
     if limit == 1:
         assert get(PATH, limit=1).size < LAMBDA_LIMIT
         return
-    found, requests, _ = read_counting(account, get, limit=limit)
-    assert found == names(*range(2_400))
+    filenames, requests, _ = read_counting(account, get, limit=limit)
+    assert filenames == names(*range(2_400))
     assert max(requests) <= 3
 
 
 def test_a_page_that_was_garbage_collected_is_read_from_the_next_head(account, get):
-    """Between the head and the page another commit is made, and the collector takes the old page away."""
+    """After the head is read, another commit is made and the garbage collector deletes the old page."""
     before = publish(account, 3_000)
-    moved = []
+    commits = []
 
-    def move_on(request):
-        if request.key == before.pages[0].key and not moved:
-            moved.append(request)
+    def commit_meanwhile(request):
+        if request.key == before.pages[0].key and not commits:
+            commits.append(request)
             publish(account, 3_001, commit="c2", revision=2)
             for page in before.pages:
                 account.delete(page.key)
 
-    account.faults.append(move_on)
+    account.faults.append(commit_meanwhile)
     reply = get(PATH, limit=10)
     assert (reply.status, reply.json["revision"], reply.filenames) == (200, 2, names(*range(10)))
     account.faults.clear()
     assert reply.etag == get(PATH).etag
-    assert moved
+    assert commits
 
 
 def test_a_whole_manifest_is_one_revision_despite_a_concurrent_commit(account, get):
     before = publish(account, 4_500)
-    moved = []
+    commits = []
 
-    def move_on(request):
-        if request.key == before.pages[2].key and not moved:
-            moved.append(request)
+    def commit_meanwhile(request):
+        if request.key == before.pages[2].key and not commits:
+            commits.append(request)
             publish(account, 4_499, commit="c2", revision=2)
             account.delete(before.pages[2].key)
 
-    account.faults.append(move_on)
+    account.faults.append(commit_meanwhile)
     reply = get(WHOLE, styleId="16")
     assert (reply.status, reply.json["total_files"], len(reply.filenames)) == (200, 4_499, 4_499)
 
@@ -224,7 +224,7 @@ def test_a_cursor_may_point_to_any_file(account, get, number):
     publish(account, 3_000)
     cursor = {}
     if number:
-        # limit may be 1000 at most
+        # The largest limit is 1000.
         received = 0
         while received < number:
             reply = get(PATH, limit=min(1000, number - received), **cursor)

@@ -17,7 +17,7 @@ UPLOAD = {"images": [{"filename": "new.png", "size": 3, "md5": "0" * 32}]}
 FILE = "/api/manifests/style/16/files/a.png"
 ACTOR = "/api/training-data/0042_male"
 
-FOR = {
+REQUIRED_SCOPES = {
     ("GET", "/api/manifests"): READ,
     ("GET", "/api/stats"): READ,
     ("GET", "/api/openapi.json"): READ,
@@ -43,7 +43,7 @@ BODIES = {
 
 @pytest.fixture
 def scoped(account, monkeypatch, new_process):
-    """The functions, deployed with these scopes."""
+    """Deploys the functions with these scopes."""
 
     def scoped(read=READ, edit=EDIT, delete=DELETE):
         for name, scope in {"READ": read, "EDIT": edit, "DELETE": delete}.items():
@@ -55,7 +55,7 @@ def scoped(account, monkeypatch, new_process):
     return scoped
 
 
-def ask(method, target, authorizer, body=None):
+def send(method, target, authorizer, body=None):
     path, _, query = target.partition("?")
     parameters = dict(pair.split("=") for pair in query.split("&")) if query else {}
     headers = {"content-type": "application/json"}
@@ -74,19 +74,19 @@ def token(*scopes, route_scopes=True):
     return {"jwt": {"claims": claims, "scopes": list(scopes) if route_scopes else None}}
 
 
-@pytest.mark.parametrize(("method", "target"), FOR)
+@pytest.mark.parametrize(("method", "target"), REQUIRED_SCOPES)
 def test_each_request_requires_its_scope(scoped, account, method, target):
     scoped()
-    needed, body = FOR[method, target], BODIES.get((method, target))
-    others = {READ, EDIT, DELETE} - {needed}
+    required, body = REQUIRED_SCOPES[method, target], BODIES.get((method, target))
+    others = {READ, EDIT, DELETE} - {required}
     before = account.below("")
-    refused = ask(method, target, token(*others), body)
+    refused = send(method, target, token(*others), body)
     assert (refused.status, refused.headers["content-type"]) == (403, "application/problem+json")
-    assert needed in refused.json["detail"]
-    assert refused.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{needed}"'
+    assert required in refused.json["detail"]
+    assert refused.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
     assert account.below("") == before
     assert account.queued() == []
-    assert ask(method, target, token(needed), body).status in {200, 202}
+    assert send(method, target, token(required), body).status in {200, 202}
 
 
 @pytest.mark.parametrize("function", [query_handler, rescan_handler, edit_handler])
@@ -104,17 +104,17 @@ def test_every_route_requires_a_scope(scoped, function):
 def test_an_overwriting_upload_requires_the_delete_scope(scoped):
     scoped()
     body = UPLOAD | {"overwrite": True}
-    assert ask("POST", "/api/styles/16/uploads", token(EDIT), body).status == 403
-    assert ask("POST", "/api/styles/16/uploads", token(EDIT, DELETE), body).status == 200
-    assert ask("POST", "/api/styles/16/uploads", token(EDIT), UPLOAD | {"overwrite": False}).status == 200
+    assert send("POST", "/api/styles/16/uploads", token(EDIT), body).status == 403
+    assert send("POST", "/api/styles/16/uploads", token(EDIT, DELETE), body).status == 200
+    assert send("POST", "/api/styles/16/uploads", token(EDIT), UPLOAD | {"overwrite": False}).status == 200
 
 
 @pytest.mark.parametrize("path", [ACTOR, "/api/actors/42/training-data"])
 def test_a_forced_rescan_requires_the_edit_scope(scoped, account, path):
     scoped()
-    refused = ask("GET", f"{path}?force_rescan=true&wait=0", token(READ))
+    refused = send("GET", f"{path}?force_rescan=true&wait=0", token(READ))
     assert (refused.status, account.queued()) == (403, [])
-    assert ask("GET", f"{path}?force_rescan=true&wait=0", token(READ, EDIT)).status == 202
+    assert send("GET", f"{path}?force_rescan=true&wait=0", token(READ, EDIT)).status == 202
     assert len(account.queued()) == 1
 
 
@@ -129,7 +129,7 @@ def test_a_forced_rescan_requires_the_edit_scope(scoped, account, path):
 )
 def test_scopes_are_read_from_every_claim_format_that_issuers_use(scoped, claims):
     scoped()
-    assert ask("DELETE", FILE, {"jwt": {"claims": claims, "scopes": None}}).status == 200
+    assert send("DELETE", FILE, {"jwt": {"claims": claims, "scopes": None}}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_scopes_are_read_from_every_claim_format_that_issuers_use(scoped, claims
 )
 def test_other_claims_and_similar_names_are_not_scopes(scoped, authorizer):
     scoped()
-    assert ask("DELETE", FILE, authorizer).status == 403
+    assert send("DELETE", FILE, authorizer).status == 403
 
 
 @pytest.mark.parametrize(
-    ("scopes", "method", "target", "needed"),
+    ("scopes", "method", "target", "required"),
     [
         ({"read": "", "edit": "", "delete": ""}, "DELETE", FILE, None),
         ({"delete": ""}, "DELETE", FILE, EDIT),
@@ -161,9 +161,9 @@ def test_other_claims_and_similar_names_are_not_scopes(scoped, authorizer):
         ({"read": ""}, "GET", "/api/manifests", None),
     ],
 )
-def test_a_right_without_a_scope_requires_the_scope_of_the_next_weaker_right(scoped, scopes, method, target, needed):
+def test_a_right_without_a_scope_requires_the_scope_of_the_next_weaker_right(scoped, scopes, method, target, required):
     scoped(**scopes)
     body = BODIES.get((method, target))
-    if needed:
-        assert ask(method, target, token(*({READ, EDIT, DELETE} - {needed})), body).status == 403
-    assert ask(method, target, token(needed or "openid", route_scopes=False), body).status == 200
+    if required:
+        assert send(method, target, token(*({READ, EDIT, DELETE} - {required})), body).status == 403
+    assert send(method, target, token(required or "openid", route_scopes=False), body).status == 200

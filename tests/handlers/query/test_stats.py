@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def stored(account, reconcile, clock):
-    """One style from two days ago, that grew yesterday; another and an actor from today."""
+    """A style created two days ago that grew yesterday; another style and an actor created today."""
 
     def put(key, body):
         account.put(key, body)

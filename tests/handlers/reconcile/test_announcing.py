@@ -1,4 +1,4 @@
-"""What the functions announce: each revision at least once, also if a function died before it announced one."""
+"""The functions announce each revision at least once, even after a crash before an announcement."""
 
 import json
 
@@ -29,7 +29,7 @@ def bus(request, account, monkeypatch, new_process):
 
 @pytest.fixture
 def announced(account, bus):
-    """What was put on the bus since this was last asked: the events' details."""
+    """Returns the details of the events sent to the bus since the previous call."""
 
     def announced():
         events = account.announced.copy()
@@ -44,8 +44,8 @@ def announced(account, bus):
 
 
 @pytest.fixture
-def deaf(account):
-    """EventBridge answers nothing good until this is cleared."""
+def bus_faults(account):
+    """EventBridge rejects every request until this is cleared."""
     account.event_faults.append(lambda: answer(400, "AccessDeniedException"))
     return account.event_faults
 
@@ -97,30 +97,30 @@ def test_each_collection_of_a_batch_is_announced_separately(account, reconcile, 
 
 
 def test_a_failed_announcement_fails_the_messages_and_is_repeated_at_their_next_delivery(
-    account, reconcile, announced, deaf, log, bus
+    account, reconcile, announced, bus_faults, log, bus
 ):
     account.put(f"{PREFIX}a.png")
     account.put("styles/17/a.png")
     messages = {"1": s3_event(f"{PREFIX}a.png"), "2": s3_event("styles/17/a.png"), "3": "{"}
     assert sorted(reconcile(messages)) == ["1", "2", "3"]
-    assert account.manifest(PREFIX)["revision"] == 1  # true, though nobody knows
+    assert account.manifest(PREFIX)["revision"] == 1  # committed, though not announced
     assert announced() == []
     reasons = [line["reason"] for line in log() if line["message"] == "failed"]
     assert sum(f"not announced on event bus {bus}" in reason for reason in reasons) == 2
     assert [line for line in log() if line["message"] == "crashed"] == []
-    # Again in vain, then not.
+    # The second delivery fails too; the third succeeds.
     assert sorted(reconcile(messages, receives=2)) == ["1", "2", "3"]
-    deaf.clear()
+    bus_faults.clear()
     assert reconcile(messages, receives=3) == ["3"]
-    found = sorted(announced(), key=lambda announcement: announcement["id"])
+    announcements = sorted(announced(), key=lambda announcement: announcement["id"])
     assert [
         (announcement["id"], announcement["revision"], announcement["repeated"], announcement["total_files"])
-        for announcement in found
+        for announcement in announcements
     ] == [
         ("16", 1, True, 1),
         ("17", 1, True, 1),
     ]
-    assert found[0]["keys"] == {"added": [], "modified": [], "removed": []}
+    assert announcements[0]["keys"] == {"added": [], "modified": [], "removed": []}
 
 
 def test_a_message_fails_if_eventbridge_rejects_the_event(account, reconcile, bus, log):
@@ -161,7 +161,7 @@ def test_an_event_without_a_receive_count_is_always_announced(account, reconcile
     assert [announcement["repeated"] for announcement in announced()] == [True, True]
 
 
-def test_a_direct_invocation_raises_if_the_announcement_fails(account, bus, deaf):
+def test_a_direct_invocation_raises_if_the_announcement_fails(account, bus, bus_faults):
     account.put(f"{PREFIX}a.png")
     with pytest.raises(reconcile_handler.ReconcileFailed, match="not announced"):
         reconcile_handler.handler(s3_event(f"{PREFIX}a.png"), Context())
@@ -216,7 +216,7 @@ def test_a_sweep_announces_its_repairs_and_nothing_without_drift(
 
 
 def test_a_sweep_that_cannot_announce_fails_and_announces_when_it_is_delivered_again(
-    account, reconcile, sweep, pass_seconds, announced, deaf
+    account, reconcile, sweep, pass_seconds, announced, bus_faults
 ):
     account.put(f"{PREFIX}a.png")
     reconcile({"0": s3_event(f"{PREFIX}a.png")})
@@ -225,7 +225,7 @@ def test_a_sweep_that_cannot_announce_fails_and_announces_when_it_is_delivered_a
     pass_seconds(61)
     (body,) = account.queued()
     assert sweep({"m": body}) == ["m"]
-    deaf.clear()
+    bus_faults.clear()
     assert sweep({"m": body}, receives=2) == []
     announcement = announced()
     assert [(item["revision"], item["repeated"]) for item in announcement] == [(2, True)]

@@ -28,7 +28,7 @@ def send(account) -> Callable[[Iterable[str | dict[str, Any]]], None]:
 
 @pytest.fixture
 def invoke(account) -> Callable[[], list[str]]:
-    """What the event source does: receives a batch, invokes the function, and deletes what did not fail."""
+    """Acts as the event source: receives a batch, invokes the function, and deletes the messages that did not fail."""
 
     def invoke() -> list[str]:
         received = account.sqs.receive_message(

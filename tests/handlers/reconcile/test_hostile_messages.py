@@ -18,7 +18,7 @@ LOG_LINE_LIMIT = 256 * 1024
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def shuffled_messages():
     """500 hostile messages and 500 good ones, shuffled: records by id, fates by id (good ones have none), good keys."""
     chance = Random(SEED)
     messages, fates, keys = {}, {}, []
@@ -37,9 +37,11 @@ def drawn():
 
 
 @pytest.mark.parametrize("size", [10, 1000])
-def test_hostile_messages_fail_or_are_dropped_and_the_valid_ones_are_committed(account, reconcile, log, drawn, size):
-    records, fates, keys = drawn
-    # At first sight a listing would name the good objects: here only their messages do.
+def test_hostile_messages_fail_or_are_dropped_and_the_valid_ones_are_committed(
+    account, reconcile, log, shuffled_messages, size
+):
+    records, fates, keys = shuffled_messages
+    # The manifests exist already, so the good objects are added by their messages, not by a first listing.
     for prefix in COLLECTIONS:
         account.put(f"{prefix}first.png")
         reconcile({"first": s3_event(f"{prefix}first.png")})
@@ -80,15 +82,15 @@ def test_a_single_hostile_message_has_its_expected_fate(account, log, number):
     for seed in range(5):
         hostile = KINDS[number](Random(seed))
         before = len(log())
-        answered = failed_ids(reconcile_handler.handler({"Records": [hostile.record("it")]}, Context()))
+        failed = failed_ids(reconcile_handler.handler({"Records": [hostile.record("it")]}, Context()))
         dropped = [line["message_id"] for line in log()[before:] if line["message"] == "dropped"]
-        assert (answered, dropped) in (([], []), (["it"], []), ([], ["it"]))
-        found = (Fate.FAILED if answered else None) or (Fate.DROPPED if dropped else Fate.OBSERVED)
+        assert (failed, dropped) in (([], []), (["it"], []), ([], ["it"]))
+        found = (Fate.FAILED if failed else None) or (Fate.DROPPED if dropped else Fate.OBSERVED)
         assert hostile.fate in {found, Fate.ANY}, hostile.body[:500]
 
 
-def test_no_log_line_exceeds_the_size_limit(account, log, drawn):
-    records, fates, _ = drawn
+def test_no_log_line_exceeds_the_size_limit(account, log, shuffled_messages):
+    records, fates, _ = shuffled_messages
     hostile = [record for record in records if record["messageId"] in fates]
     reconcile_handler.handler({"Records": hostile}, Context(300.0))
     assert max(len(json.dumps(line)) for line in log()) < LOG_LINE_LIMIT

@@ -1,4 +1,4 @@
-"""An id by which any key of the manifest would be longer than S3 allows is refused wherever it is named."""
+"""An id that would make a key of the manifest longer than S3 allows is rejected on every route."""
 
 import json
 

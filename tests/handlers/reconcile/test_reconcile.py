@@ -23,14 +23,14 @@ IRRELEVANT_MESSAGES = {
 def test_a_batch_updates_the_manifests_of_all_its_collections(account, reconcile):
     for key in ("styles/16/a.png", "styles/16/b.png", "styles/17/c.png", "system_actors/training_data/0007/d.png"):
         account.put(key)
-    answered = reconcile(
+    failed = reconcile(
         {
             "1": s3_event("styles/16/a.png"),
             "2": s3_event("styles/17/c.png", "system_actors/training_data/0007/d.png"),
             "3": s3_event("styles/16/b.png"),
         }
     )
-    assert answered == []
+    assert failed == []
     assert sorted(account.files("styles/16/")) == ["a.png", "b.png"]
     assert sorted(account.files("styles/17/")) == ["c.png"]
     actor = account.manifest("system_actors/training_data/0007/")
@@ -41,8 +41,8 @@ def test_a_batch_updates_the_manifests_of_all_its_collections(account, reconcile
 
 def test_a_malformed_message_fails_alone(account, reconcile, log):
     account.put("styles/16/a.png")
-    answered = reconcile({"good": s3_event("styles/16/a.png"), "broken": '{"Records": [{"s3', "test": s3_test_event()})
-    assert answered == ["broken"]
+    failed = reconcile({"good": s3_event("styles/16/a.png"), "broken": '{"Records": [{"s3', "test": s3_test_event()})
+    assert failed == ["broken"]
     assert sorted(account.files("styles/16/")) == ["a.png"]
     assert [line["message_id"] for line in log() if line["message"] == "failed"] == ["broken"]
 

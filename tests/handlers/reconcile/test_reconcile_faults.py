@@ -1,4 +1,4 @@
-"""The reconcile function while S3 refuses, loses answers, or time runs out: late is allowed, wrong is not."""
+"""The reconcile function when S3 refuses, responses are lost, or time runs out: late is allowed, wrong is not."""
 
 import json
 
@@ -64,10 +64,10 @@ def test_an_unreadable_head_stays_unchanged_and_other_collections_are_committed(
     known.put(HEAD_OF_16, spoiled)
     known.put("styles/16/new.png")
     known.put("styles/17/new.png")
-    answered = reconcile(
+    failed = reconcile(
         {"1": s3_event("styles/16/new.png"), "2": s3_event("styles/17/new.png"), "3": s3_event("styles/16/a.png")}
     )
-    assert sorted(answered) == ["1", "3"]
+    assert sorted(failed) == ["1", "3"]
     assert known.read(HEAD_OF_16) == spoiled
     assert sorted(known.files("styles/17/")) == ["c.png", "new.png"]
 
@@ -86,8 +86,8 @@ def test_a_key_that_s3_refuses_fails_its_message_and_keeps_its_entry(known, reco
 def test_a_manifest_that_s3_does_not_return_is_not_recreated(known, reconcile, status, code):
     before = known.read(HEAD_OF_16)
     known.refuse("GET", HEAD_OF_16, status, code)
-    answered = reconcile({"1": s3_event("styles/16/a.png"), "2": s3_event("styles/17/c.png")})
-    assert answered == ["1"]
+    failed = reconcile({"1": s3_event("styles/16/a.png"), "2": s3_event("styles/17/c.png")})
+    assert failed == ["1"]
     assert HEAD_OF_16 not in {request.key for request in known.sent("PUT")}
     assert known.read(HEAD_OF_16) == before
 
@@ -176,8 +176,8 @@ def test_a_write_whose_response_was_lost_succeeds(known, reconcile):
 def test_a_refused_write_fails_its_collections_messages_and_no_others(known, reconcile):
     known.put("styles/17/new.png")
     known.refuse("PUT", HEAD_OF_16, 403)
-    answered = reconcile({"1": s3_event("styles/16/a.png"), "2": s3_event("styles/17/new.png")})
-    assert answered == ["1"]
+    failed = reconcile({"1": s3_event("styles/16/a.png"), "2": s3_event("styles/17/new.png")})
+    assert failed == ["1"]
     assert "new.png" in known.files("styles/17/")
 
 

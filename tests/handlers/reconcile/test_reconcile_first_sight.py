@@ -30,7 +30,7 @@ def test_a_collection_too_large_for_one_listing_is_incomplete_until_its_sweep_is
     assert reconcile({"1": s3_event("styles/16/image_00001.png")}) == []
     manifest = account.manifest("styles/16/")
     assert (manifest["complete"], manifest["last_verified_at"], manifest["total_files"]) == (False, None, 1)
-    # It is for the head that is being written: a moment later.
+    # The job is delayed until the head is written.
     assert account.queued() == []
 
     pass_seconds(6)
@@ -44,7 +44,7 @@ def test_a_collection_too_large_for_one_listing_is_incomplete_until_its_sweep_is
     assert (manifest["complete"], manifest["total_files"]) == (True, 1050)
     assert manifest["last_verified_at"] >= manifest["created_at"]
 
-    # Delivered again, it looks again, and nothing comes of it.
+    # A repeated delivery changes nothing.
     assert sweep({"m": body}, receives=2) == []
     assert sweep_on() == []
     again = account.manifest("styles/16/")
@@ -57,7 +57,7 @@ def test_a_first_sweep_stops_at_half_time_and_queues_its_continuation(account, r
     pass_seconds(6)
 
     def hurried():
-        """More than half of its time is over once it has begun."""
+        """After its start, more than half of its time has passed."""
         context = Context(100.0, function_name="sweep")
         clock = iter([100_000])
         context.get_remaining_time_in_millis = lambda: next(clock, 40_000)

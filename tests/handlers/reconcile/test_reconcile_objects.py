@@ -29,7 +29,7 @@ ODD_NAMES = [
 
 
 def test_odd_keys_are_recorded_exactly(account, reconcile):
-    # At first sight a listing would name them: here the manifest is there before, so that only the events do.
+    # The manifest exists already, so the keys are added by their events, not by a first listing.
     account.put("styles/16/first.png")
     reconcile({"first": s3_event("styles/16/first.png")})
     etags = {name: account.put(f"styles/16/{name}", name.encode()) for name in ODD_NAMES}

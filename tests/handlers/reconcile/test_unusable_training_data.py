@@ -1,4 +1,4 @@
-"""The Python API of training data: values that JSON cannot hold are refused before anything changes."""
+"""The Python API of training data: values that JSON cannot hold are rejected before anything changes."""
 
 import json
 from urllib.parse import unquote, urlsplit

@@ -24,7 +24,7 @@ UNUSABLE = ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "1" * 30, HALF, n
 
 
 def strict(text):
-    """The JSON in a text, as the strictest reader takes it."""
+    """Parses a text as the strictest JSON readers do."""
 
     def finite(token):
         number = float(token)

@@ -1,4 +1,4 @@
-"""The rescan function: requested sweeps are in the sweep queue, and invalid requests are named."""
+"""The rescan function queues the requested sweeps and names the invalid parameter of a bad request."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ STYLE = {"kind": "style", "id": "16"}
 
 
 @pytest.fixture(autouse=True)
-def nobody_asks_s3(account):
+def no_request_to_s3(account):
     yield
     assert account.requests == []
 
@@ -101,7 +101,7 @@ def test_a_collection_named_twice_is_queued_once(account, post):
 
 
 def test_a_thousand_collections_are_queued_together(post, monkeypatch):
-    # Past moto, which needs seconds for so many.
+    # Bypasses moto, which takes seconds for so many messages.
     queued = []
     monkeypatch.setattr("s3_manifest.aws.runtime.enqueue", queued.extend)
     reply = post(ALL, body(*({"kind": "style", "id": str(number)} for number in range(1000))))

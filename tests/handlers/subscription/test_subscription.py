@@ -192,7 +192,7 @@ def test_configurations_of_others_survive_create_update_and_delete(account, clou
 
 
 def test_events_are_still_sent_to_eventbridge(account, cloudformation):
-    # moto stores that they are wanted, and does not tell.
+    # moto stores the setting but does not return it.
     first = [xml(200, "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>")]
     account.faults.append(lambda request: first.pop() if request.method == "GET" and first else None)
     assert cloudformation.request("Create")["Status"] == "SUCCESS"
@@ -221,7 +221,7 @@ def test_update_to_another_bucket_changes_the_physical_id_and_the_delete_of_the_
     answer = cloudformation.request("Update", BUCKET, Bucket="second")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "second")
     assert set(prefixes(configuration(account, "second"))) == {"styles/", "system_actors/training_data/"}
-    # What CloudFormation does once the rest of the stack is updated: the old id, with its old properties.
+    # CloudFormation sends this after the update of the stack: the old id with its old properties.
     answer = cloudformation.request("Delete", BUCKET)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
     assert configuration(account) == {}
@@ -299,13 +299,13 @@ def test_a_permission_that_has_not_propagated_is_retried(account, cloudformation
 
 
 def deny(account, methods: tuple[str, ...], until: int) -> None:
-    """S3 denies the first so many requests of these methods, and does not carry them out."""
+    """S3 denies the first ``until`` requests with these methods and does not apply them."""
     denied: list[object] = []
 
     def fault(request):
         if request.method in methods and len(denied) < until:
             denied.append(request)
-            # An answer instead would let the account carry a write out all the same.
+            # Returning a response instead would still apply the write.
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, request.method)
 
     account.faults.append(fault)
@@ -365,7 +365,7 @@ class Overtaken:
         self.cloudformation, self.monkeypatch = cloudformation, monkeypatch
 
     def by(self, account: Any, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Has the first write refused, and the event sent during the pause; where its answer will be."""
+        """Denies the first write and sends the event during the pause; returns the list for its response."""
         answers: list[dict[str, Any]] = []
         deny(account, ("PUT",), until=1)
 
@@ -393,7 +393,7 @@ def test_a_delete_that_overtakes_a_create_leaves_nothing_subscribed(account, clo
 
 
 def test_a_delete_right_after_the_last_write_of_a_create_leaves_nothing_subscribed(account, cloudformation):
-    """The Delete reads the bucket before that write and finds nothing of ours; the Create then has to undo it."""
+    """The Delete reads the bucket before that write and finds nothing to remove; the Create has to undo it."""
     event = cloudformation.event("Delete", BUCKET)
 
     def fault(request):

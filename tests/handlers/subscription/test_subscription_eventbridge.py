@@ -23,8 +23,8 @@ UNANSWERED = "images-Subscription-1XKJ0ZP7QW2M3"
 
 
 @pytest.fixture(autouse=True)
-def eventbridge_in_answers(monkeypatch):
-    """S3 returns that a bucket sends to EventBridge; moto stores it and does not return it."""
+def eventbridge_in_responses(monkeypatch):
+    """Makes moto return the EventBridge setting of a bucket, which it only stores."""
     serialized = S3Response.serialized
 
     def complete(self, result):

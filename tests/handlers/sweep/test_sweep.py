@@ -34,13 +34,13 @@ def known(account, reconcile):
 
 
 @pytest.fixture
-def ask(account):
-    """Puts a job into the sweep queue."""
+def enqueue(account):
+    """Sends a job to the sweep queue."""
 
-    def ask(job):
+    def enqueue(job):
         account.sqs.send_message(QueueUrl=account.sweep_queue_url, MessageBody=encode_job(job))
 
-    return ask
+    return enqueue
 
 
 def etags(account, prefix=PREFIX):
@@ -205,18 +205,20 @@ def test_a_sweep_of_all_that_runs_out_of_time_continues_where_it_stopped(account
         context.get_remaining_time_in_millis = lambda: next(clock, 40_000)
         return context
 
-    found, jobs = [], [SweepAll()]
+    collections, jobs = [], [SweepAll()]
     rounds = 0
     while jobs:
         rounds += 1
         assert sweep({"m": jobs.pop()}, hurried()) == []
         for job in account.jobs():
-            (jobs if isinstance(job, SweepAll) else found).append(job)
-    assert [job.id for job in found] == [f"{number:03}" for number in range(230)]
+            (jobs if isinstance(job, SweepAll) else collections).append(job)
+    assert [job.id for job in collections] == [f"{number:03}" for number in range(230)]
     assert rounds > 2
 
 
-def test_a_large_paged_collection_is_swept_over_several_messages(account, reconcile, sweep, ask, sweep_on, small_pages):
+def test_a_large_paged_collection_is_swept_over_several_messages(
+    account, reconcile, sweep, enqueue, sweep_on, small_pages
+):
     for number in range(60):
         account.put_at_once(f"{PREFIX}{number:03}.png")
     reconcile({"1": s3_event(f"{PREFIX}000.png")})
@@ -232,19 +234,19 @@ def test_a_large_paged_collection_is_swept_over_several_messages(account, reconc
         context.get_remaining_time_in_millis = lambda: next(clock, 40_000)
         return context
 
-    ask(STYLE)
+    enqueue(STYLE)
     assert len(sweep_on(hurried)) > 2
     assert etags(account) == account.truth(PREFIX)
     assert account.manifest(PREFIX)["last_verified_at"]
 
 
-def test_a_continuation_message_is_never_too_large_for_the_queue(account, reconcile, sweep, sweep_on, ask):
-    """Many long keys that all differ, each character of them six bytes in the message."""
+def test_a_continuation_message_is_never_too_large_for_the_queue(account, reconcile, sweep, sweep_on, enqueue):
+    """Many long keys are drift, and each character takes six bytes in the message."""
     account.put(f"{PREFIX}first.png")
     reconcile({"1": s3_event(f"{PREFIX}first.png")})
     for number in range(450):
         account.put_at_once(f"{PREFIX}{'ü' * 450}{number:04}.png")
-    ask(STYLE)
+    enqueue(STYLE)
     bodies = sweep_on()
     assert len(bodies) > 2
     assert max(len(body.encode()) for body in bodies) < 256 * 1024
@@ -265,7 +267,7 @@ def test_a_broken_head_stays_unchanged_until_a_rebuild(known, sweep, sweep_on, l
     (copy,) = known.below(f"_manifests/{PREFIX}set-aside/")
     assert known.read(copy) == spoil
     manifest = known.manifest(PREFIX)
-    assert (manifest["complete"], manifest["revision"]) == (True, 2)  # goes on after the one before
+    assert (manifest["complete"], manifest["revision"]) == (True, 2)  # continues after the previous revision
     assert etags(known) == known.truth(PREFIX)
     assert lines(log, "drift") == []
 
@@ -411,7 +413,7 @@ def test_drift_is_reported_even_if_the_sweep_fails(known, sweep, log, metrics, p
     assert sweep({"m": body}) == ["m"]
     assert f"{PREFIX}secret.png" in lines(log, "failed")[0]["reason"]
     assert set(etags(known)) == set(known.truth(PREFIX)) - {"secret.png"}
-    # What it mended no later sweep will find.
+    # No later sweep finds the drift that this one repaired.
     (line,) = lines(log, "drift")
     assert set(keys) <= set(line["keys"])
     assert (line["missing"], line["unexpected"], line["altered"]) == (1, 1, 1)
@@ -464,9 +466,9 @@ def test_a_sweep_deletes_garbage_and_expired_records_and_nothing_else(
     for key in records[3:5]:
         age(known, key, 29)
     assert sweep({"m": STYLE}) == []
-    left = known.below(f"_manifests/{PREFIX}")
-    assert not set(left) & {*garbage, *records[:3]}
-    assert {*young, *records[3:], *(page["key"] for page in head["pages"])} <= set(left)
+    remaining = known.below(f"_manifests/{PREFIX}")
+    assert not set(remaining) & {*garbage, *records[:3]}
+    assert {*young, *records[3:], *(page["key"] for page in head["pages"])} <= set(remaining)
     assert sum(line["collected"] for line in lines(log, "swept")) >= 5
     assert [get("/api/manifests/style/16", revision=n).status for n in range(1, 12)] == [410] * 3 + [200] * 8
     assert {request.method for request in known.requests} <= {"GET", "HEAD", "PUT", "POST"}
