@@ -1,7 +1,7 @@
 """Announcements reach the rules on the bus."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ PATTERN = {
 
 
 @pytest.fixture
-def received(stack) -> Callable[[], list[dict[str, Any]]]:
+def received(stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Returns the events that a rule on the default bus has sent to a queue since the last call."""
     sqs, events = stack.platform.client("sqs"), stack.platform.client("events")
     queue = sqs.create_queue(QueueName="interested")["QueueUrl"]
@@ -28,7 +28,11 @@ def received(stack) -> Callable[[], list[dict[str, Any]]]:
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in messages]
 
-    return received
+    yield received
+    # Other tests of the stack list its rules.
+    events.remove_targets(Rule="interested", Ids=["queue"])
+    events.delete_rule(Name="interested")
+    sqs.delete_queue(QueueUrl=queue)
 
 
 def test_each_revision_reaches_a_rule_that_matches_its_kind(stack, s3, style, manifest_when, received, eventually):

@@ -16,7 +16,7 @@ KNOWN = {
     "HEAD before reading the head": 177,
     "re-use the observation after a conflict": 620,
     "treat 403/5xx on HEAD as absent": 270,
-    "take a lost answer for success": 348,
+    "take a lost answer for success": 347,
     "sweep applies its listing": 102,
     "collector ignores grace": 225,
     "a page is read without a comparison with its digest": 215,
