@@ -142,11 +142,15 @@ def page(snapshot: Snapshot, query: PageQuery) -> Document:
             except HistoryExpired as error:
                 reason = f"the cursor is of revision {position.revision}, and {error}. Start again without a cursor"
                 raise ManifestChanged(reason) from error
-        lines, following = _page(revision, query, position.start if position else "")
+        members = truncate_facts(facts_json(revision.facts))
+        empty = json_with_lists(members, {query.filter.listing: []}, cursor=None)
+        room = MAX_ANSWER_BYTES - escaped_size(empty) - _CURSOR_BYTES
+        lines, following = _page(revision, query, position.start if position else "", room)
         facts, cursor = revision.facts, None
         if following is not None:
             cursor = encode_cursor(_Position(revision=facts.revision, created_at=facts.created_at, start=following))
-        return Document(_page_json(revision, query, lines, cursor), now.etag if facts is now.head else None)
+        body = json_with_lists(members, {query.filter.listing: lines}, cursor=cursor)
+        return Document(body, now.etag if facts is now.head else None)
 
     return retry_on_conflict(snapshot, read)
 
@@ -162,13 +166,14 @@ def retry_on_conflict(snapshot: Snapshot, read: Callable[[Snapshot], Result]) ->
     raise ReadFailed(key, "the manifest changed during each of five attempts to read it; try again")
 
 
-def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[list[bytes], str | None]:
+def _page(revision: ManifestRevision, query: PageQuery, start: str, room: int) -> tuple[list[bytes], str | None]:
     """Entries from the filename ``start`` on, as lines of JSON, and where the next page starts; None after the last.
+
+    ``room`` is the size of all lines as they are escaped in the answer.
 
     Fewer than the limit, even none, may be returned although more follow, because reading is bounded. An entry that is
     too large for any answer is truncated, so that there is always progress.
     """
-    room = MAX_ANSWER_BYTES - escaped_size(_page_json(revision, query, [], None)) - _CURSOR_BYTES
     filter_, limit, slots = query.filter, query.limit, revision.base.slots()
 
     @cache
@@ -204,11 +209,6 @@ def _page(revision: ManifestRevision, query: PageQuery, start: str) -> tuple[lis
             lines.append(line)
     next_filename = slots[following].first if following < len(slots) else None
     return lines, None if next_filename is None or filter_.ends_before(next_filename) else next_filename
-
-
-def _page_json(revision: ManifestRevision, query: PageQuery, lines: list[bytes], cursor: str | None) -> bytes:
-    """The manifest with a page of a listing. The totals are those of the whole manifest."""
-    return json_with_lists(truncate_facts(facts_json(revision.facts)), {query.filter.listing: lines}, cursor=cursor)
 
 
 def _first_slot(revision: ManifestRevision, slots: Sequence[Slot], start: str) -> int:
