@@ -8,8 +8,9 @@ from s3_manifest.edits.planning import UploadPlan
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.content import known
-from s3_manifest_cli.client.access.http_api import MAX_WAIT_SECONDS, HttpApi, Response, field, parse
+from s3_manifest.query.waiting import MAX_WAIT_SECONDS
+from s3_manifest.sidecars.content import known_fields
+from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse
 from s3_manifest_cli.errors import NotYet
 from s3_manifest_cli.training_data.service import EditResult, ImageFields
 
@@ -56,11 +57,11 @@ class HttpService(NamedTuple):
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         body = request.model_dump(mode="json", exclude_none=True)
         response = self.api.request("POST", *address(f"{_ACTOR}/uploads", actor), body=body)
-        return parse(UploadPlan, known(response.body, UploadPlan))
+        return parse(UploadPlan, known_fields(response.body, UploadPlan))
 
     def _edit_result(self, response: Response) -> EditResult:
         name = id_in(field(response, "manifest", str))
-        return parse(EditResult, {"actor_name": name, **known(response.body, EditResult)})
+        return parse(EditResult, {"actor_name": name, **known_fields(response.body, EditResult)})
 
 
 def _waits(seconds: float) -> Iterator[float]:

@@ -88,6 +88,6 @@ def decode_content(body: bytes) -> SidecarContent:
     return SidecarContent.model_validate_json(body)
 
 
-def known(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
+def known_fields(fields: object, shape: type[Frozen]) -> Any:  # noqa: ANN401  # to be validated
     """The fields that the shape has; all other fields are ignored."""
     return {name: fields[name] for name in shape.model_fields if name in fields} if isinstance(fields, dict) else fields

@@ -14,7 +14,7 @@ from s3_manifest.sidecars.content import (
     FileDescription,
     GenerationDeclaration,
     SidecarContent,
-    known,
+    known_fields,
     oversized_fields,
 )
 
@@ -87,7 +87,7 @@ def _read_collection(fields: Mapping[str, Any], problems: ProblemLog) -> Sidecar
         generations = []
     for index, item in enumerate(generations):
         try:
-            generation = GenerationDeclaration.model_validate(known(item, GenerationDeclaration))
+            generation = GenerationDeclaration.model_validate(known_fields(item, GenerationDeclaration))
         except ValidationError as error:
             problems.add(f"generations.{index}.{first_problem(error)}")
             continue
@@ -101,8 +101,8 @@ def _read_collection(fields: Mapping[str, Any], problems: ProblemLog) -> Sidecar
 def _read_prompts(fields: Mapping[str, Any], problems: ProblemLog) -> SidecarContent:
     files = dict[str, FileDescription]()
     for filename, value in fields.items():
-        description = _read_described({"prompt": value} if isinstance(value, str) else value, filename, problems)
-        if description is not NO_DESCRIPTION and _is_a_name(filename, filename, problems):
+        description = _read_description({"prompt": value} if isinstance(value, str) else value, filename, problems)
+        if description is not NO_DESCRIPTION and _is_valid_name(filename, filename, problems):
             files[filename] = description
     return SidecarContent(files=files, problems=problems.listed())
 
@@ -113,11 +113,11 @@ def _read_image_folder(rows: Iterator[image_folder.Row], problems: ProblemLog) -
     for row in rows:
         prompt, has_alternatives = _prompt_of(row, problems)
         alternatives += has_alternatives
-        description = _read_described({**row.fields, "prompt": prompt}, row.where, problems)
+        description = _read_description({**row.fields, "prompt": prompt}, row.where, problems)
         for name, written in zip(row.names, row.exact, strict=True):
             if written in exact:
                 problems.add(f"{row.where}: {written} is already described")
-            elif _is_a_name(written, row.where, problems):
+            elif _is_valid_name(written, row.where, problems):
                 exact[written] = description
                 if name != written:
                     files.setdefault(name, description)
@@ -138,12 +138,12 @@ def _prompt_of(row: image_folder.Row, problems: ProblemLog) -> tuple[str | None,
     return None, False
 
 
-def _read_described(fields: object, where: str, problems: ProblemLog) -> FileDescription:
+def _read_description(fields: object, where: str, problems: ProblemLog) -> FileDescription:
     """The description of one file, without the fields that are not valid; these become problems."""
     if not isinstance(fields, dict):
         problems.add(f"{where}: it must be an object or the prompt")
         return NO_DESCRIPTION
-    values = {name: value for name, value in known(fields, FileDescription).items() if value is not None}
+    values = {name: value for name, value in known_fields(fields, FileDescription).items() if value is not None}
     try:
         description = FileDescription.model_validate(values)
     except ValidationError as error:
@@ -159,7 +159,7 @@ def _read_described(fields: object, where: str, problems: ProblemLog) -> FileDes
     return description if description != NO_DESCRIPTION else NO_DESCRIPTION
 
 
-def _is_a_name(filename: str, where: str, problems: ProblemLog) -> bool:
+def _is_valid_name(filename: str, where: str, problems: ProblemLog) -> bool:
     """Whether an object can have that name: a key in S3 has at most 1,024 bytes."""
     if len(filename.encode()) <= MAX_KEY_BYTES:
         return True
