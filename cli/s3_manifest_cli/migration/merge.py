@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.reconcile.delta import oldest_first
 from s3_manifest.sidecars.applied import merge_descriptions
 from s3_manifest.sidecars.captions import is_image
 from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration, SidecarContent
@@ -217,5 +218,4 @@ def _set_title_and_generations(collection: Collection, legacy: LegacyCollection)
             identity = generation.generation_id, generation.type
             if document.format is not Format.RESPONSE or identity in used:
                 declared.setdefault(identity, generation)
-    by_time = sorted(declared.values(), key=lambda entry: (entry.generated_at, entry.type, str(entry.generation_id)))
-    legacy.generations = tuple(by_time)
+    legacy.generations = oldest_first(declared.values())

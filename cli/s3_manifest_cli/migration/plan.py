@@ -6,18 +6,16 @@ has stays, and the conflict is reported, unless ``--prefer local`` is given.
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.filenames import path_conflicts
-from s3_manifest.manifest.model import Generation
+from s3_manifest.reconcile.delta import AnyGeneration
 from s3_manifest.sidecars.content import NO_DESCRIPTION, FileDescription, GenerationDeclaration, SidecarContent
 from s3_manifest_cli.migration.merge import Image, LegacyCollection
 from s3_manifest_cli.migration.remote import ImageUpload, RemoteCollection, RemoteObject
-
-AnyGeneration = TypeVar("AnyGeneration", Generation, GenerationDeclaration)
 
 
 class Status(StrEnum):

@@ -22,9 +22,6 @@ from s3_manifest_cli.client.access.aws_session import credentials_of
 from s3_manifest_cli.client.access.explanations import unavailable
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
 
-MAX_WAIT_SECONDS = 20
-"""The longest wait in one request; longer waits are several requests."""
-
 _TIMEOUT = urllib3.Timeout(connect=5, read=35)
 _ERRORS = {400: Invalid, 404: NotFound, 409: Refused, 410: NotFound, 412: Refused, 413: Invalid}
 # Seconds, with jitter, before a throttled request is repeated.

@@ -1,7 +1,7 @@
 """The difference between a manifest and some observations, and the manifest after it: pure, and idempotent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
@@ -25,6 +25,8 @@ from s3_manifest.sidecars.captions import (
 from s3_manifest.sidecars.content import GenerationDeclaration, SidecarContent
 from s3_manifest.sidecars.formats import COLLECTION_JSON
 from s3_manifest.storage.change_log import FIRST, REPAIRED
+
+AnyGeneration = TypeVar("AnyGeneration", Generation, GenerationDeclaration)
 
 
 class SidecarEffect(NamedTuple):
@@ -223,7 +225,7 @@ def generations_after(
     return oldest_first(groups.values())
 
 
-def oldest_first(generations: Iterable[Generation]) -> tuple[Generation, ...]:
+def oldest_first(generations: Iterable[AnyGeneration]) -> tuple[AnyGeneration, ...]:
     """The generations in the order in which manifests list them."""
     return tuple(sorted(generations, key=lambda group: (group.generated_at, group.type, str(group.generation_id))))
 
