@@ -11,7 +11,7 @@ _THREADS = 32
 
 
 def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Returns the result of ``work`` for each item, in order; runs up to 32 concurrently. See ``store.Each``.
+    """Returns the result of ``work`` for each item, in order; runs up to 32 concurrently. See ``store.ParallelMap``.
 
     Each call starts its own threads, which takes milliseconds: nothing outlives it, and calls can be nested.
     """

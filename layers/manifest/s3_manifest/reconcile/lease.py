@@ -1,7 +1,7 @@
 """An advisory lease, so that workers with many keys of one collection do not make each other's commits conflict.
 
 The commit protocol is correct without it. But when several workers observe hundreds of keys together, one commits and
-the others have to observe again (``python -m benchmarks --without-turns`` measures it). The lease is a small object
+the others have to observe again (``python -m benchmarks --without-leases`` measures it). The lease is a small object
 beside the head, acquired and released by compare-and-swap. A lease that is not released is taken over after a while,
 and after an error the worker proceeds without one.
 

@@ -192,7 +192,7 @@ def _writing(key: str, *, absence_is_conflict: bool = False) -> Iterator[None]:
 
 
 def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
-    """User metadata from a boto3 response, as the text that was sent; ``facts`` decodes RFC 2047 words.
+    """User metadata from a boto3 response, as it was sent; ``entries.decode_metadata`` decodes RFC 2047 words.
 
     Header values are bytes, and Python's HTTP library decodes them as Latin-1. Some clients send UTF-8 (mc, curl, Go
     programs), and servers other than Amazon's return it unchanged. Latin-1 text is hardly ever valid UTF-8.

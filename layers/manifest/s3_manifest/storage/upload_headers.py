@@ -89,7 +89,7 @@ def content_type(key: str) -> str:
 
 
 def encode_metadata(text: str) -> str:
-    """A value of user metadata, encoded for a header; ``facts.decode_metadata`` decodes it.
+    """A value of user metadata, encoded for a header; ``entries.decode_metadata`` decodes it.
 
     Printable ASCII stays unchanged. Everything else becomes RFC 2047 words, in the shorter of the two encodings: other
     characters, control characters such as line breaks, runs of spaces, spaces at the ends, and ``=?``, which starts an
