@@ -153,7 +153,7 @@ def test_an_unnamed_image_in_a_folder_of_one_style_is_its_orphan():
     assert list(collection.images) == ["a.png"]
 
 
-def test_a_second_file_with_the_same_name_is_a_duplicate_and_the_first_is_kept():
+def test_a_second_file_with_the_same_name_is_a_duplicate_and_the_first_stays():
     content = {"images": [{"filename": "a.png", "local_path": "data/x/a.png"}]}
     collection = legacy_collection({SYNC: content}, ["data/x/a.png", f"{FOLDER}/a.png"])
     assert collection.images["a.png"].path == "data/x/a.png"

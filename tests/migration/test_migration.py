@@ -99,7 +99,7 @@ def test_files_of_equal_size_are_compared_by_content(migration):
     assert statuses(migration) == {"a.png": "out_of_sync"}
 
 
-def test_bytes_in_s3_are_kept_unless_local_ones_are_preferred(migration):
+def test_bytes_in_s3_stay_unless_local_ones_are_preferred(migration):
     actor(migration, "a.png")
     migration.bucket.upload(f"{PREFIX}a.png", b"of S3")
     assert migration.exit_code() == DIFFERENCES

@@ -78,7 +78,7 @@ def test_local_only_images_are_uploaded_and_others_on_request(image, remote_md5,
         (FileDescription(prompt="legacy", good=False, labels=("x",)), S3, None, ()),
     ],
 )
-def test_an_existing_field_of_a_sidecar_is_kept_unless_local_values_are_preferred(before, options, written, conflicts):
+def test_an_existing_field_of_a_sidecar_stays_unless_local_values_are_preferred(before, options, written, conflicts):
     result = planned(named(prompt="legacy", good=False), ONE, ONE, options, description=before)
     assert result.edits.files.get("a.png") == written
     assert result.conflicts == conflicts
@@ -115,7 +115,7 @@ def test_fields_are_not_written_for_images_that_will_not_be_in_s3(image, local):
         ("Newer", LOCAL, "Legacy", "Legacy", ()),
     ],
 )
-def test_an_existing_title_is_kept_unless_local_values_are_preferred(before, options, written, expected, conflicts):
+def test_an_existing_title_stays_unless_local_values_are_preferred(before, options, written, expected, conflicts):
     result = plan(
         ACTOR, LegacyCollection(title="Legacy"), {}, RemoteCollection(sidecars=SidecarContent(title=before)), options
     )

@@ -178,7 +178,7 @@ def load_prompts(format_name, tmp_path):
         yield prompt, row, features, result.problems
 
 
-def test_parquet_preserves_strings_that_look_like_other_types(tmp_path):
+def test_parquet_preserves_strings_that_resemble_other_types(tmp_path):
     for prompt, row, features, problems in load_prompts("imagefolder-parquet", tmp_path):
         columns = ("text", "generation_id", "generation_type", "local_path")
         assert [row[name] for name in columns] == [prompt] * 4

@@ -41,7 +41,7 @@ def test_requests_with_a_token_send_it_and_are_not_signed(requests):
     assert requests == [("GET", f"{URL}/api/training-data/42?wait=20", {"Authorization": f"Bearer {CREDENTIAL}"})]
 
 
-def test_a_rescan_is_requested_once_and_awaited_even_if_it_finds_a_difference(requests, monkeypatch):
+def test_a_rescan_is_requested_once_and_waited_for_even_if_it_finds_a_difference(requests, monkeypatch):
     monkeypatch.setattr("s3_manifest_cli.training_data.http._PAUSE_SECONDS", 0.0)
     waited = 0.0
     head = head_of(file_observation("a.jpg"), collection=ACTOR).model_copy(update={"last_verified_at": EVENING})

@@ -1,4 +1,4 @@
-"""The check of which requests of the functions a bucket policy denies."""
+"""The check for requests of the functions that a bucket policy denies."""
 
 import json
 from types import MappingProxyType

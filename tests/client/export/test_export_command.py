@@ -243,7 +243,7 @@ def test_captions_do_not_replace_a_file_by_a_folder(export, tmp_path):
 def jpeg(width, height, orientation):
     """The start of a JPEG, up to its dimensions: SOI, Exif, SOF0.
 
-    https://www.cipa.jp/std/documents/download_e.html?DC-008-Translation-2023-E tells of the orientation.
+    https://www.cipa.jp/std/documents/download_e.html?DC-008-Translation-2023-E describes the orientation.
     """
     tiff = b"MM\0*" + struct.pack(">LHHHLHHL", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     exif = b"Exif\0\0" + tiff

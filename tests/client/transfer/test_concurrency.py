@@ -17,7 +17,7 @@ def test_each_item_has_an_outcome():
     assert sorted(outcomes) == [(item, item * 2, None) for item in range(100)]
 
 
-def test_without_items_there_are_no_outcomes():
+def test_no_items_give_no_outcomes():
     assert list(map_concurrently(lambda item: item, [], Cancellation())) == []
 
 

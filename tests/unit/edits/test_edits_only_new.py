@@ -92,7 +92,7 @@ def test_only_new_keeps_a_declared_generation(store):
     ]
 
 
-def test_invalid_entries_among_generations_are_kept(store):
+def test_invalid_entries_among_generations_stay(store):
     store.upload(STYLE.prefix + COLLECTION_JSON, b'{"generations": [7, {"generation_id": 1}], "theirs": 1}')
     declare_generations(
         editor(store),

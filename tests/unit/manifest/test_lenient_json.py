@@ -92,7 +92,7 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
     assert read_json(b'{"a": "\\ud83e\\udd89", "b": "\\ud83e"}').value == {"a": OWL}
 
 
-def test_line_breaks_in_strings_are_kept() -> None:
+def test_line_breaks_in_strings_are_preserved() -> None:
     assert read_json(b'{"a": "an owl,\nat night\t"}') == ({"a": "an owl,\nat night\t"}, ())
 
 
@@ -108,7 +108,7 @@ def test_usable_values_are_unchanged_on_both_paths(value: object) -> None:
     assert read_json(json.dumps([value, 10**30]).encode()).value == [value]
 
 
-def test_a_value_at_the_maximum_depth_is_kept() -> None:
+def test_a_value_at_the_maximum_depth_is_preserved() -> None:
     assert read_json(nested(MAX_DEPTH).encode()) == (json.loads(nested(MAX_DEPTH)), ())
     assert len(read_json(nested(MAX_DEPTH + 1).encode()).problems) == 1
 

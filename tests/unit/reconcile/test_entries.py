@@ -240,7 +240,7 @@ def test_another_object_at_the_key_has_the_source_of_its_own_observation(facts):
     assert keep_source(entry(source="s3_event"), newer) == newer
 
 
-def test_a_new_fact_of_the_same_object_is_adopted_and_its_source_kept():
+def test_a_new_fact_of_the_same_object_is_adopted_and_its_source_stays():
     colder = keep_source(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
     assert (colder.storage_class, colder.source, colder.generation_type) == ("GLACIER", "s3_event", "s3_event")
 
