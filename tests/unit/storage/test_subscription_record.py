@@ -157,7 +157,7 @@ def test_a_write_whose_response_was_lost_is_not_repeated_if_it_was_stored():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "it is not JSON.*delete it, then update the stack"),
+        (b"", "it is not JSON.*restore an earlier version, or delete it"),
         (b"[]", "it is not a JSON object.*delete it"),
         (b'{"prefixes":{}}', "its schema is None.*delete it"),
         (b'{"schema":true,"prefixes":{}}', "its schema is True.*delete it"),

@@ -2,8 +2,8 @@
 
 The subscription function writes it before the bucket's notification configuration; the reconciler reads it. Manifests
 state by it which objects are older than the subscription, so it must not depend on when somebody reads it: a time in
-it is always later than the moment from which the record can be read. Whoever has seen an object of that time or later
-finds the time in the record.
+it is always later than the moment from which the record can be read. A program that has seen an object of that time or
+later finds the time in the record.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,8 +23,8 @@ _LEAD = timedelta(seconds=1)
 _ATTEMPTS = 10
 
 _REMEDY = (
-    "It is left untouched: delete it, then update the stack with a changed parameter, for example HistoryDays, and the"
-    " subscription is recorded again"
+    "It is left untouched: restore an earlier version, or delete it. Without it, objects count as s3_scan until the"
+    " stack's parameter Collections or EventSource changes"
 )
 
 
@@ -90,7 +90,7 @@ def write(
     Call it before every change of the bucket's notifications that subscribes to prefixes, with all of them. Call it
     without prefixes after the deployment has left the bucket, so that it starts anew if it comes back. ``deployment``
     is a name that no other stack ever has, such as the property ``RulePrefix``: a stack that is deleted and created
-    again is another one. ``with_deployment`` says what becomes of earlier times.
+    again has a new one. ``with_deployment`` says what becomes of earlier times.
 
     Safe to repeat, and beside other deployments: it writes by compare-and-swap, and returns once the record can be read
     before its new times have come. Raises ``UnreadableRecord`` (nothing is written), ``StoreError``.
@@ -118,8 +118,8 @@ def _next_start(now: Timestamp) -> Timestamp:
 
 def _without(record: SubscriptionRecord, deployment: str, times: Collection[Timestamp]) -> SubscriptionRecord:
     items = record.prefixes.items()
-    kept = {prefix: item for prefix, item in items if item.deployment != deployment or item.since not in times}
-    return SubscriptionRecord(prefixes=kept)
+    others = {prefix: item for prefix, item in items if item.deployment != deployment or item.since not in times}
+    return SubscriptionRecord(prefixes=others)
 
 
 def _overlap(first: str, second: str) -> bool:
