@@ -133,7 +133,7 @@ def _target(
         )
     if fix:
         raise click.UsageError("--fix needs the stack that receives the notifications: pass --stack NAME.")
-    return bucket, configured_collections(kinds, root)
+    return bucket, configured_collections(kinds, root, bucket)
 
 
 def _print_progress(printer: Printer, step: str) -> None:

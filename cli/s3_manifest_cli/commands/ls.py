@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.errors import Invalid
@@ -18,8 +19,8 @@ from s3_manifest_cli.terminal.output import Printer, number, size
 def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
     """List collections with file counts and sizes (only of KIND, if given).
 
-    A collection whose manifest cannot be read is listed with the reason, and the
-    exit code is 3.
+    A collection whose manifest cannot be read, and a kind whose bucket cannot be,
+    are listed with the reason, and the exit code is 3.
 
     \b
     Examples:
@@ -31,7 +32,9 @@ def ls(kind: str | None, deployment: Deployment, printer: Printer) -> None:
         raise Invalid(f"There is no collection kind {kind!r}.", remedy=f"Choose one of: {', '.join(kinds)}.")
     collections = [entry for entry in deployment.manifests.collections() if kind in (None, entry.kind)]
     for entry in collections:
-        if isinstance(entry, UnreadableCollection):
+        if isinstance(entry, UnreadableBucket):
+            printer.write(f"{entry.kind}/…  unreadable: bucket {entry.s3_bucket}: {entry.problem}", "red")
+        elif isinstance(entry, UnreadableCollection):
             printer.write(f"{entry.kind}/{entry.id}  unreadable: {entry.problem}", "red")
         else:
             totals = f"{number(entry.total_files, 'file')}  {size(entry.total_size_bytes)}"

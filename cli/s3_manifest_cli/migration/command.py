@@ -86,7 +86,7 @@ def migrate(
     if not (root / "data").is_dir():
         raise click.UsageError(f"{root} has no folder 'data'. ROOT is the folder that contains data/actors.")
     try:
-        kinds = parse_collections(collections, manifest_root)
+        kinds = parse_collections(collections, manifest_root, bucket)
     except InvalidCollections as error:
         raise click.UsageError(str(error)) from error
     if plan_only and remove_legacy:

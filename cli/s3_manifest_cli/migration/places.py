@@ -66,7 +66,9 @@ def collection_of(document: Document, collections: Collections, actors: Group[st
     """
     kind = document.kind
     keys = (key for record in document.records for key in _keys(record))
-    by_keys = {collection for key in keys if (collection := collections.collection_of(key)) and collection.kind == kind}
+    buckets = collections.buckets
+    places = (collections.collection_of(bucket, key) for key in keys for bucket in buckets)
+    by_keys = {collection for collection in places if collection and collection.kind == kind}
     if len(by_keys) == 1:
         return by_keys.pop()
     for name in _names(document, actors):
@@ -117,7 +119,7 @@ def check_filename(filename: str, collection: Collection, collections: Collectio
         raise InvalidReference(f"{filename[:60]!r}… is too long for an S3 key")
     if filename in SIDECARS:
         raise InvalidReference(f"{filename} is the name of a sidecar")
-    if collections.collection_of(key) != collection:
+    if not collections.contains(collection, key):
         raise InvalidReference(f"{filename!r} would belong to another collection")
     return filename
 

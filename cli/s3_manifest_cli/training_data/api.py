@@ -254,6 +254,6 @@ def get_training_data_api(
     if bucket and isinstance(manifests, S3Manifests):
         reads = s3_client(deployment.endpoint, session=deployment.session)
         writes = s3_client(deployment.endpoint, retries=False, session=deployment.session)
-        store = S3Store(bucket, reads, writes)
-        return TrainingDataAPI(S3Service(store, deployment.collections, manifests.enqueue))
+        stores = {name: S3Store(name, reads, writes) for name in deployment.collections.buckets}
+        return TrainingDataAPI(S3Service(stores, deployment.collections, manifests.enqueue))
     return TrainingDataAPI(HttpService(cast("HttpManifests", manifests).api))

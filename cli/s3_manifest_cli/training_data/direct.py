@@ -43,12 +43,12 @@ EDIT_SECONDS = 30
 
 
 class S3Service(NamedTuple):
-    """What ``TrainingDataAPI`` needs, in one bucket, with the results and errors of ``HttpService``.
+    """What ``TrainingDataAPI`` needs, in S3, with the results and errors of ``HttpService``.
 
     Without ``enqueue`` it cannot request sweeps, nor create manifests.
     """
 
-    store: S3Store
+    stores: Mapping[str, S3Store]
     collections: Collections
     enqueue: Enqueue | None
 
@@ -56,7 +56,7 @@ class S3Service(NamedTuple):
         with self._actor(actor) as collection:
             head = self._snapshot(collection).reload().head
             requested_at = timestamp(datetime.now(UTC))
-            if head is None and not has_objects(self.store, self.collections, collection):
+            if head is None and not has_objects(self.stores[collection.bucket], self.collections, collection):
                 raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
             if head is None or force_rescan:
                 reason = {"asked_at" if force_rescan else "created_at": requested_at}
@@ -87,15 +87,17 @@ class S3Service(NamedTuple):
 
     def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
         with self._actor(actor) as collection:
-            return plan_uploads(self._editor(collection), request, self.store.presigned_put, datetime.now(UTC))
+            return plan_uploads(
+                self._editor(collection), request, self.stores[collection.bucket].presigned_put, datetime.now(UTC)
+            )
 
     def _snapshot(self, collection: Collection) -> Snapshot:
-        return Snapshot(self.store, parallel_map, collection)
+        return Snapshot(self.stores[collection.bucket], parallel_map, collection)
 
     def _editor(self, collection: Collection) -> CollectionEditor:
         end = time.monotonic() + EDIT_SECONDS
         policy = RetryPolicy(seconds_left=lambda: end - time.monotonic())
-        return CollectionEditor(self.store, self.collections, collection, parallel_map, policy)
+        return CollectionEditor(self.stores[collection.bucket], self.collections, collection, parallel_map, policy)
 
     def _request_sweep(self, sweep: Sweep) -> None:
         if self.enqueue is None:
@@ -114,7 +116,7 @@ class S3Service(NamedTuple):
         """The actor's collection. Errors of the layer in the block become those of this API."""
         with translated_errors():
             try:
-                yield actors.resolve(self.store, self.collections, parallel_map, name)
+                yield actors.resolve(self.stores, self.collections, parallel_map, name)
             except NoSuchFile as error:
                 raise NotFound(str(error)) from error
             except (NewerUpload, EtagMismatch, UnreadableSidecar, SidecarTooLarge) as error:

@@ -85,7 +85,7 @@ def doctor_bucket(bucket: str, kinds: Collections | None = None, options: Doctor
     manifests that exist. Only reads, except for a test object below the manifest root, which it removes; ``fix`` and
     ``round_trip`` have no effect. Raises ``Invalid``, ``NotFound``, ``Unavailable``.
     """
-    target = Bucket(bucket, kinds or parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT))
+    target = Bucket(bucket, kinds or parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, bucket))
     clients = Clients(options.session or boto3.Session(), options.endpoint)
     return _BucketExaminer(target, clients, options).examine()
 
@@ -97,7 +97,11 @@ class _Examiner(Generic[AnyTarget]):
         self._target: AnyTarget = target
         self._clients, self._options = clients, options
         self._store = S3Store(target.bucket, clients.s3, clients.s3_writes)
-        reader, kinds, cache = S3Manifests(self._store, target.kinds), target.kinds, user_cache_path("s3-manifest")
+        reader, kinds, cache = (
+            S3Manifests({target.bucket: self._store}, target.kinds),
+            target.kinds,
+            user_cache_path("s3-manifest"),
+        )
         deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
         self._collections = [deployment.collection(name) for name in options.collections]
 

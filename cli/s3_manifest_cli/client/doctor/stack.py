@@ -66,7 +66,7 @@ class Stack(NamedTuple):
     @property
     def kinds(self) -> Collections:
         """The kinds of collections."""
-        return parse_collections(self.parameters["Collections"], self.root)
+        return parse_collections(self.parameters["Collections"], self.root, self.bucket)
 
     @property
     def root(self) -> str:
@@ -76,7 +76,7 @@ class Stack(NamedTuple):
     @property
     def prefixes(self) -> list[str]:
         """The prefixes below which the queue must receive every change."""
-        return self.kinds.notification_prefixes()
+        return self.kinds.notification_prefixes(self.bucket)
 
     @property
     def fix_command(self) -> str:

@@ -38,8 +38,8 @@ from s3_manifest_cli.errors import Invalid, NotFound
 class Deployment(NamedTuple):
     """A deployment and the connection to it.
 
-    ``bucket`` is None if only the HTTP API is known; the manifests name it. ``name`` distinguishes deployments in the
-    folder ``cache``.
+    ``bucket`` is the deployment's own, None if only the HTTP API is known: manifests name their bucket. ``name``
+    distinguishes deployments in the folder ``cache``.
     """
 
     manifests: Manifests
@@ -52,12 +52,17 @@ class Deployment(NamedTuple):
 
     def current_index(self, collection: Collection) -> Index:
         """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
-        path = self.cache / f"manifest-{state_files.stable_name(self.name, collection.head_key)}.json"
+        path = self.cache / f"manifest-{state_files.stable_name(*self.state_of(collection))}.json"
         cached = cache.load(path)
         index = self.manifests.index(collection, cached)
         if index is not cached:
             cache.save(path, index)
         return index
+
+    def state_of(self, collection: Collection) -> tuple[str, str]:
+        """What distinguishes the collection from all others in the client's own files."""
+        is_own = collection.bucket == (self.bucket or "")
+        return self.name if is_own else f"{self.name} {collection.bucket}", collection.head_key
 
     def collection(self, name: str) -> Collection:
         """The collection ``KIND/ID`` or ``s3://BUCKET/PREFIX/``, which may be empty; for an actor also by number.
@@ -83,12 +88,20 @@ class Deployment(NamedTuple):
 
     def _collection_at(self, url: str) -> Collection:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        if self.bucket and bucket != self.bucket:
-            raise Invalid(f"{url} is not in this deployment's bucket {self.bucket}.", remedy=f"Pass --bucket {bucket}.")
+        # Over HTTP, the bucket of a pattern that names none is unknown.
+        buckets = self.collections.buckets
+        if bucket not in buckets and "" not in buckets:
+            own = f"bucket {buckets[0]}" if len(buckets) == 1 else f"buckets {' and '.join(buckets)}"
+            raise Invalid(f"{url} is not in this deployment's {own}.", remedy=f"Pass --bucket {bucket}.")
         prefix = prefix.rstrip("/") + "/"
-        collection = self.collections.collection_of(f"{prefix}file")
+        places = (self.collections.collection_of(place, f"{prefix}file") for place in (bucket, ""))
+        collection = next((place for place in places if place), None)
         if collection is None or collection.prefix != prefix:
-            prefixes = ", ".join(pattern.prefix(f"{{{pattern.kind}_id}}") for pattern in self.collections.patterns)
+            prefixes = ", ".join(
+                pattern.prefix(f"{{{pattern.kind}_id}}")
+                for pattern in self.collections.patterns
+                if pattern.bucket in {bucket, ""}
+            )
             raise Invalid(
                 f"{url} is not the prefix of a collection.", remedy=f"Prefixes are {prefixes} (--collections)."
             )
@@ -138,6 +151,7 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
     collections = configured_collections(
         options.get("collections") or settings.get("Collections"),
         options.get("manifest_root") or settings.get("ManifestRoot"),
+        bucket or "",
     )
     cache = options.get("cache") or state_files.state_folder()
     given: Mapping[str, Any] = {**options, "endpoint_url": endpoint}
@@ -156,14 +170,14 @@ def connect(**options: Unpack[ConnectOptions]) -> Deployment:
                 enqueue = partial(messaging.send_jobs, queue, queue_url, delay_seconds=0)
             client = s3_client(endpoint, session=session)
         named_by = {"--stack": stack} if stack else {"--bucket": bucket, "--sweep-queue-url": queue_url}
-        connection = Connection(bucket, named_by | shared_options, can_rescan=enqueue is not None)
-        # Nothing is written through this store, and a second client without retries takes as long to create.
-        store = ExplainingStore(bucket, client, writes=client)
-        manifests: Manifests = S3Manifests(store, collections, enqueue, connection)
+        connection = Connection(named_by | shared_options, can_rescan=enqueue is not None)
+        # Nothing is written through these stores, and a second client without retries takes as long to create.
+        stores = {name: ExplainingStore(name, client, writes=client) for name in collections.buckets}
+        manifests: Manifests = S3Manifests(stores, collections, enqueue, connection)
         return Deployment(manifests, collections, session, endpoint, bucket, f"{endpoint or 's3'} {bucket}", cache)
     if api_url:
         api = HttpApi(api_url, session, options.get("token") or env("S3_MANIFEST_API_TOKEN"))
-        connection = Connection(None, {"--api-url": api_url} | shared_options, can_rescan=True)
+        connection = Connection({"--api-url": api_url} | shared_options, can_rescan=True)
         manifests = HttpManifests(api, collections, connection)
         return Deployment(manifests, collections, session, endpoint, None, api_url, cache)
     raise Invalid("No deployment is named.", remedy="Pass --bucket, --stack or --api-url, or set S3_MANIFEST_BUCKET.")
@@ -201,11 +215,14 @@ def _endpoint_errors() -> Iterator[None]:
         ) from error
 
 
-def configured_collections(text: str | None, root: str | None) -> Collections:
-    """The kinds of collections, from these options, the environment, or the defaults. Raises ``Invalid``."""
+def configured_collections(text: str | None, root: str | None, bucket: str) -> Collections:
+    """The kinds of collections, from these options, the environment, or the defaults. Raises ``Invalid``.
+
+    ``bucket`` is that of the kinds that name none.
+    """
     text = text or os.environ.get("S3_MANIFEST_COLLECTIONS") or DEFAULT_COLLECTIONS
     root = root or os.environ.get("S3_MANIFEST_ROOT") or DEFAULT_ROOT
     try:
-        return parse_collections(text, root)
+        return parse_collections(text, root, bucket)
     except InvalidCollections as error:
         raise Invalid(str(error)) from error

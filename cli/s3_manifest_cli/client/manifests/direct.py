@@ -11,6 +11,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Facts, Head, PageRef, Timestamp, UnreadableManifest, timestamp
 from s3_manifest.query import actors, catalog, history
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.feeds import change_fields
 from s3_manifest.query.history import History, NoSuchRevision
 from s3_manifest.query.reads import retry_on_conflict
@@ -40,32 +41,33 @@ Enqueue = Callable[[Sequence[Job]], None]
 
 
 class S3Manifests:
-    """The manifests of one bucket. Without ``enqueue``, no sweep can be requested."""
+    """The manifests in the buckets of ``collections``. Without ``enqueue``, no sweep can be requested."""
 
     def __init__(
         self,
-        store: Store,
+        stores: Mapping[str, Store],
         collections: Collections,
         enqueue: Enqueue | None = None,
         connection: Connection = UNNAMED,
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._collections = collections
         self.enqueue = enqueue
         self._connection = connection
 
-    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection | UnreadableBucket]:
         cursor = None
         while True:
             with translated_errors():
-                page = catalog.read_catalog(self._store, self._collections, parallel_map, _CATALOG_PAGE, cursor)
+                page = catalog.read_catalog(self._stores, self._collections, parallel_map, _CATALOG_PAGE, cursor)
             yield from map(totals_of, page.collections)
+            yield from page.problems
             if not (cursor := page.cursor):
                 return
 
     def actor(self, name: str) -> Collection:
         with translated_errors():
-            return actors.resolve(self._store, self._collections, parallel_map, name)
+            return actors.resolve(self._stores, self._collections, parallel_map, name)
 
     def facts(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Facts:
         with translated_errors():
@@ -83,7 +85,9 @@ class S3Manifests:
 
     def index(self, collection: Collection, known: Index | None) -> Index:
         with translated_errors():
-            unread = Snapshot(self._store, parallel_map, collection, etag=known.etag if known else None)
+            unread = Snapshot(
+                self._stores[collection.bucket], parallel_map, collection, etag=known.etag if known else None
+            )
             snapshot = unread.refresh()
             if known and snapshot is unread:
                 return known
@@ -102,7 +106,7 @@ class S3Manifests:
         return self._request(SweepAll())
 
     def _snapshot(self, collection: Collection) -> Snapshot:
-        snapshot = Snapshot.load(self._store, parallel_map, collection)
+        snapshot = Snapshot.load(self._stores[collection.bucket], parallel_map, collection)
         self._head(snapshot)
         return snapshot
 

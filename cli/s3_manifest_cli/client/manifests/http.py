@@ -9,6 +9,7 @@ from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.encoding import decode_facts
 from s3_manifest.manifest.model import Entry, Facts, NewerManifest, Role, Timestamp, UnreadableManifest, first_problem
 from s3_manifest.query.actors import KIND
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest_cli.client.access.explanations import explain_error
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse, unreadable_response
@@ -28,13 +29,14 @@ class HttpManifests:
         self._collections = collections
         self._connection = connection
 
-    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection | UnreadableBucket]:
         cursor = None
         while True:
             query = {"limit": str(_CATALOG_PAGE)} | ({"cursor": cursor} if cursor else {})
             response = self.api.request("GET", "/api/manifests", query)
             try:
                 yield from map(totals_of, field(response, "collections", list))
+                yield from map(UnreadableBucket.model_validate, response.body.get("problems", ()))
             except ValidationError as error:
                 raise unreadable_response(first_problem(error)) from error
             except (KeyError, TypeError) as error:

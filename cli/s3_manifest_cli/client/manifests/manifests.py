@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import DECLARED_MD5S, Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest_cli.errors import NotFound
 
@@ -17,17 +18,17 @@ ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
 class Connection(NamedTuple):
     """How the user reached a deployment; ``options`` are those with which another command reaches it too.
 
-    ``bucket`` is None where the user did not name it. ``can_rescan``: these options are enough to request a sweep.
+    ``can_rescan``: these options are enough to request a sweep.
     """
 
-    bucket: str | None = None
     options: Mapping[str, str | None] = {}
     can_rescan: bool = False
 
     def no_manifest(self, collection: Collection) -> NotFound:
         """The error for a collection without a manifest; its remedy is a command that works when it is pasted."""
         name = f"{collection.kind}/{collection.id}"
-        place = f"s3://{self.bucket}/{collection.prefix}" if self.bucket else f"{collection.prefix} in its bucket"
+        bucket, prefix = collection.bucket, collection.prefix
+        place = f"s3://{bucket}/{prefix}" if bucket else f"{prefix} in its bucket"
         options = {option: value for option, value in self.options.items() if value}
         if not self.can_rescan:  # only the stack knows its queue
             usable = {"--endpoint-url", "--profile", "--region"} & options.keys()
@@ -135,8 +136,11 @@ class Change(Strict):
 class Manifests(Protocol):
     """The manifests of one deployment. Any method may raise ``Unavailable``; reads may be repeated."""
 
-    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection]:
-        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes."""
+    def collections(self) -> Iterator[CollectionTotals | UnreadableCollection | UnreadableBucket]:
+        """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes.
+
+        An ``UnreadableBucket`` stands for the collections of a kind whose bucket cannot be read.
+        """
 
     def actor(self, name: str) -> Collection:
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from s3_manifest.manifest.changes import ChangeType
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import SWEEP, Facts, Timestamp
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
 from s3_manifest.query.waiting import SYSTEM_CLOCK, Clock, poll_until
 from s3_manifest_cli.client.manifests.deployment import Deployment
@@ -48,11 +49,12 @@ def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
 
 
 def rescan_all(deployment: Deployment) -> list[RescanRequest]:
-    """Requests a sweep of every collection. Returns those that have a manifest already; others are swept too.
+    """Requests a sweep of every collection. Returns those with a readable bucket and a manifest; others are swept too.
 
     Raises as ``rescan``.
     """
-    known = list(deployment.manifests.collections())
+    listed = deployment.manifests.collections()
+    known = [totals for totals in listed if not isinstance(totals, UnreadableBucket)]
     requested_at = deployment.manifests.rescan_all()
     # Unreadable manifests come last, because waiting for them may fail.
     known.sort(key=lambda totals: isinstance(totals, UnreadableCollection))

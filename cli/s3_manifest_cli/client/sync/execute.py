@@ -150,7 +150,7 @@ def _misplaced(runner: Runner, action: Action) -> str | None:
         return f"{reason}; rename the file"
     if action.action in {"upload", "copy", "delete_remote"}:
         key = runner.key(action)
-        if name in SIDECARS or runner.deployment.collections.collection_of(key) != collection:
+        if name in SIDECARS or not runner.deployment.collections.contains(collection, key):
             return f"skipped, it is not a file of {collection.kind}/{collection.id}"
         if (size := len(key.encode())) > MAX_KEY_BYTES:
             return f"its key would have {size:,} bytes; S3 allows {MAX_KEY_BYTES:,}. Rename the file"

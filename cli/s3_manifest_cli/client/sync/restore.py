@@ -58,7 +58,7 @@ def prepare_restore(
         problems = filters.select_problems(local.problems)
         planned = tuple(_with_version(action, entries, current) for action in actions("pull", files, options))
     path = absolute(folder) if folder else ""
-    plan = new_plan(deployment, "restore", path, collection, manifest.facts, planned)
+    plan = new_plan("restore", path, collection, manifest.facts, planned)
     refused = refusal(plan, index.facts, options)
     return PreparedPlan(plan, manifest.facts, files, problems, unmatched, refused)
 

@@ -32,7 +32,7 @@ class Baseline:
     """The files at the last sync, stored here: they show which side changed. Without them more files conflict."""
 
     def __init__(self, deployment: Deployment, collection: Collection, folder: Path) -> None:
-        name = stable_name(folder.resolve(), deployment.name, collection.head_key)
+        name = stable_name(folder.resolve(), *deployment.state_of(collection))
         self._path = deployment.cache / f"base-{name}.json"
         self.entries: dict[str, BaselineEntry] = {}
         with contextlib.suppress(OSError, ValidationError):
@@ -88,7 +88,7 @@ def prepare(
     comparison = copy.compare(local, remote, progress=options.progress.on_read)
     files = comparison.files
     planned = actions(verb, files, options, Baseline(deployment, collection, folder).entries)
-    plan = new_plan(deployment, verb, path, collection, facts, planned)
+    plan = new_plan(verb, path, collection, facts, planned)
     refused = refusal(plan, facts, options, local, filters)
     return PreparedPlan(plan, facts, files, filters.select_problems(local.problems), comparison.unmatched, refused)
 
@@ -140,7 +140,6 @@ def absolute(folder: Path) -> str:
 
 
 def new_plan(
-    deployment: Deployment,
     verb: Verb,
     folder: str,
     collection: Collection,
@@ -148,13 +147,13 @@ def new_plan(
     actions: tuple[Action, ...],
 ) -> Plan:
     """The plan with these actions. Raises ``Invalid`` if the bucket is not known, or the manifest is of another."""
-    if facts and deployment.bucket and facts.s3_bucket != deployment.bucket:
+    if facts and collection.bucket and facts.s3_bucket != collection.bucket:
         raise Invalid(
             f"This manifest describes s3://{facts.s3_bucket}/{facts.s3_prefix}, but you asked for"
-            f" s3://{deployment.bucket}.",
+            f" s3://{collection.bucket}.",
             remedy=f"Pass --bucket {facts.s3_bucket}, or rescan the collection in this bucket.",
         )
-    bucket = facts.s3_bucket if facts else deployment.bucket
+    bucket = facts.s3_bucket if facts else collection.bucket
     if not bucket:
         raise Invalid("There is no manifest yet that names the bucket. Pass --bucket.")
     return Plan(
@@ -237,11 +236,11 @@ def _collection(deployment: Deployment, plan: Plan) -> Collection:
     """The collection of a plan. Raises ``Invalid`` if it is of another deployment; ``Unavailable``."""
     collection = deployment.collections.lookup(plan.kind, plan.id)
     if collection and collection.prefix == plan.s3_prefix:
-        bucket = deployment.bucket
-        if bucket is None:
+        bucket = collection.bucket
+        if not bucket:
             with contextlib.suppress(NotFound):
                 bucket = deployment.manifests.facts(collection).s3_bucket
-        if bucket in {None, plan.s3_bucket}:
+        if bucket in {"", plan.s3_bucket}:
             return collection
     raise Invalid(
         f"The plan is for {plan.kind}/{plan.id} at s3://{plan.s3_bucket}/{plan.s3_prefix}, which is not in this"
@@ -252,7 +251,7 @@ def _collection(deployment: Deployment, plan: Plan) -> Collection:
 def wait_until_shown(deployment: Deployment, result: SyncResult, seconds: float) -> bool:
     """Waits at most ``seconds`` until the manifest shows the changes in S3; returns whether it does."""
     plan = result.plan
-    collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root)
+    collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root, plan.s3_bucket)
     stored = {step.action.filename: step.etag for step in result.done if step.action.action in {"upload", "copy"}}
     deleted = {step.action.filename: step.action.etag for step in result.done if step.action.action == "delete_remote"}
     deadline = time.monotonic() + seconds

@@ -103,7 +103,7 @@ def audit(
     """
     manifest = deployment.manifests.read(collection)
     client = s3_client(deployment.endpoint, session=deployment.session)
-    store = ExplainingStore(deployment.bucket or manifest.facts.s3_bucket, client, client)
+    store = ExplainingStore(collection.bucket or manifest.facts.s3_bucket, client, client)
     auditor = _Auditor(store, deployment.collections, collection, progress)
     expected = _expected(manifest, collection)
     with translated_errors():

@@ -105,9 +105,7 @@ class LocalCopy(NamedTuple):
         if not collections.is_nested(self.collection):
             return files
         prefix = self.collection.prefix
-        return {
-            name: file for name, file in files.items() if collections.collection_of(prefix + name) == self.collection
-        }
+        return {name: file for name, file in files.items() if collections.contains(self.collection, prefix + name)}
 
 
 def status(

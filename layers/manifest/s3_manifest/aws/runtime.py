@@ -3,7 +3,7 @@
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
@@ -15,7 +15,7 @@ from s3_manifest.aws.clients import events_client, s3_client, sqs_client
 from s3_manifest.aws.settings import settings
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.manifest.collections import Collections, parse_collections
+from s3_manifest.manifest.collections import Collection, Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
 from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.query.waiting import Clock
@@ -32,16 +32,22 @@ _CLIENT_LOCK = Lock()
 
 
 @cache
-def store() -> S3Store:
-    """Returns the bucket's store. Its connections live as long as the process."""
+def stores() -> Mapping[str, S3Store]:
+    """Returns the store of each bucket. Their connections are shared, and live as long as the process."""
     endpoint = settings().endpoint
-    return S3Store(settings().bucket, s3_client(endpoint), s3_client(endpoint, retries=False))
+    reads, writes = s3_client(endpoint), s3_client(endpoint, retries=False)
+    return {bucket: S3Store(bucket, reads, writes) for bucket in collections().buckets}
+
+
+def store(collection: Collection) -> S3Store:
+    """Returns the store of the collection's bucket."""
+    return stores()[collection.bucket]
 
 
 @cache
 def collections() -> Collections:
     """Returns the kinds of collections. Raises ``InvalidCollections``."""
-    return parse_collections(settings().collections, settings().manifest_root)
+    return parse_collections(settings().collections, settings().manifest_root, settings().bucket)
 
 
 def clock() -> Clock:
@@ -52,7 +58,7 @@ def clock() -> Clock:
 def environment(seconds_left: Callable[[], float]) -> Environment:
     """Returns what reconciling and sweeping depend on. ``seconds_left``: of this invocation."""
     return Environment(
-        store=store(),
+        stores=stores(),
         collections=collections(),
         location=settings().location,
         md5_max_bytes=settings().md5_max_bytes,

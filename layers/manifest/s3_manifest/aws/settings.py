@@ -11,6 +11,8 @@ from s3_manifest.manifest.collections import Location
 class Settings(BaseModel):
     """One field for each environment variable that the template or Lambda sets.
 
+    ``bucket`` is the stack's own: that of the collections whose pattern names none.
+
     Empty ``event_bus``: nothing is announced. Empty ``change_queue_url``: the queue is not drained.
     ``max_wait_seconds`` limits the waiting of HTTP requests. ``allow_edits``: the edit function is deployed.
     """
@@ -47,8 +49,8 @@ class Settings(BaseModel):
 
     @property
     def location(self) -> Location:
-        """The bucket's location."""
-        return Location(self.bucket, self.region, self.url_suffix, self.endpoint)
+        """The location of the buckets."""
+        return Location(self.region, self.url_suffix, self.endpoint)
 
 
 @cache

@@ -73,7 +73,7 @@ class CollectionEditor:
         """The object of that name. Raises ``NoSuchFile``, also for a folder and for another collection's object."""
         key = self.collection.prefix + filename
         is_valid = "\0" not in key and not SURROGATE.search(key) and len(key.encode()) <= MAX_KEY_BYTES
-        if is_valid and self.collections.collection_of(key) == self.collection:
+        if is_valid and self.collections.contains(self.collection, key):
             present = self.store.head(key)
             if isinstance(present, Present) and not is_folder(present):
                 return present
@@ -154,7 +154,7 @@ class CollectionEditor:
         prefix, is_nested = self.collection.prefix, self.collections.is_nested(self.collection)
 
         def is_own(key: str) -> bool:
-            return not is_nested or key == prefix or self.collections.collection_of(key) == self.collection
+            return not is_nested or key == prefix or self.collections.contains(self.collection, key)
 
         for listing in iter_listings(self.store, prefix):
             yield [listed for listed in listing.objects if is_own(listed.key)]

@@ -161,7 +161,7 @@ def _problem_with(collections: Collections, collection: Collection, filename: st
         f"the key would be longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
         "it is a sidecar; edit it with PATCH": filename in SIDECARS,
         "its suffix is neither that of an image nor that of a caption (.txt, .caption)": not has_content,
-        "it belongs to another collection": collections.collection_of(key) != collection,
+        "it belongs to another collection": not collections.contains(collection, key),
     }
     return next((reason for reason, applies in reasons.items() if applies), None) or filename_problem(filename)
 

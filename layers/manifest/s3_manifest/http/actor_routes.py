@@ -98,7 +98,7 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
 def _complete(collection: Collection, head: Head | None, request: _Request, started: float) -> HttpResponse | None:
     """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202."""
     requested_at, clock = timestamp(datetime.now(UTC)), runtime.clock()
-    if head is None and not has_objects(runtime.store(), runtime.collections(), collection):
+    if head is None and not has_objects(runtime.store(collection), runtime.collections(), collection):
         raise actors.NoSuchActor(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
     seconds = request.condition.wait or 0
     if head is None or request.force_rescan:

@@ -155,7 +155,7 @@ def collection_in_path(kind: str, collection_id: str) -> Collection:
 
 def actor_in_path(actor_id: str) -> Collection:
     """The actor that a segment of a path names, by its name or number. Raises as ``actors.resolve``."""
-    return actors.resolve(runtime.store(), runtime.collections(), parallel_map, unquote(actor_id))
+    return actors.resolve(runtime.stores(), runtime.collections(), parallel_map, unquote(actor_id))
 
 
 def path_of(collection: Collection, query: Mapping[str, object] | None = None) -> str:

@@ -40,9 +40,12 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="The most collections in
 def get_catalog(limit: Limit = 100, cursor: Cursor = None) -> HttpResponse:
     """``collections``, by kind and id, and the ``cursor`` of the next page (null on the last).
 
-    A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy.
+    A collection whose manifest cannot be read has, instead of totals, a ``problem`` with the cause and the remedy. In a
+    deployment with several buckets, ``problems`` lists the kinds whose bucket cannot be read; if no bucket can be, the
+    answer is an error.
     """
-    return json_response(read_catalog(runtime.store(), runtime.collections(), parallel_map, limit, cursor)._asdict())
+    page = read_catalog(runtime.stores(), runtime.collections(), parallel_map, limit, cursor)
+    return json_response(to_json(page._asdict()))
 
 
 @router.get(
@@ -64,14 +67,15 @@ def get_stats(
     collections = _of_kind(runtime.collections(), kind)
     if collection_id is not None:
         return json_response(to_json(_collection_stats(_collection(collections, kind, collection_id), top, days)))
-    page = read_catalog(runtime.store(), collections, parallel_map, limit, cursor, _ROWS_BYTES)
+    page = read_catalog(runtime.stores(), collections, parallel_map, limit, cursor, _ROWS_BYTES)
     rows = [stats.totals_of(row) for row in page.collections]
     totals = [row for row in rows if isinstance(row, CollectionTotals)]
     known = [collection for row in totals if (collection := collections.lookup(row.kind, row.id))]
     unreadable = [row for row in rows if isinstance(row, UnreadableCollection)]
     answer = stats.summarize(totals, _growth(known, days), top, unreadable=unreadable)
-    is_partial = bool(cursor or page.cursor)
-    return json_response(to_json(answer.model_copy(update={"partial": is_partial, "cursor": page.cursor})))
+    is_partial = bool(cursor or page.cursor or page.problems)
+    update = {"partial": is_partial, "cursor": page.cursor, "problems": page.problems}
+    return json_response(to_json(answer.model_copy(update=update)))
 
 
 def _of_kind(collections: Collections, kind: str | None) -> Collections:

@@ -124,12 +124,12 @@ class DeleteCollectionResponse(ChangeResponse):
 def editor_of(collection: Collection, context: LambdaContext) -> CollectionEditor:
     """An editor that retries for as long as the invocation may run."""
     policy = RetryPolicy(seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
-    return CollectionEditor(runtime.store(), runtime.collections(), collection, parallel_map, policy)
+    return CollectionEditor(runtime.store(collection), runtime.collections(), collection, parallel_map, policy)
 
 
 def change_response(collection: Collection, token: ChangeToken | None, **fields: Any) -> HttpResponse:  # noqa: ANN401  # any JSON
     """200, with the fields of the change, and whether the manifest reflects it; usually it does not yet."""
-    snapshot = Snapshot(runtime.store(), parallel_map, collection)
+    snapshot = Snapshot(runtime.store(collection), parallel_map, collection)
     revision = revision_reflecting(snapshot, token) if token else None
     cursor = encode_cursor(token) if token else None
     manifest = path_of(collection, {"reflects": cursor, "wait": MAX_WAIT_SECONDS} if cursor else {})
@@ -137,11 +137,11 @@ def change_response(collection: Collection, token: ChangeToken | None, **fields:
     return json_response(fields | reflection)
 
 
-def check_not_truncated(key: str) -> None:
+def check_not_truncated(collection: Collection, key: str) -> None:
     """Raises ``AmbiguousPath`` if the path may be truncated: an HTTP API decodes it and cuts it at a ``?``."""
     if len(key.encode()) >= MAX_KEY_BYTES:
         return
-    if keys := runtime.store().list(f"{key}?", limit=1).keys:
+    if keys := runtime.store(collection).list(f"{key}?", limit=1).keys:
         raise AmbiguousPath(
             f"path: a gateway may have truncated the path of {keys[0]} at its '?'. Name the object in the query:"
             " ?filename=…, with '-' in place of the id and ?id=…"

@@ -228,7 +228,7 @@ def patch_collection(kind: Kind, collection_id: CollectionId, update: TitleUpdat
     """Sets the title in ``collection.json``. 404: the collection is empty."""
     collection = collection_in_path(kind, collection_id)
     if ID not in app.current_event.query_string_parameters:
-        check_not_truncated(runtime.collections().id_prefix(collection))
+        check_not_truncated(collection, runtime.collections().id_prefix(collection))
     _check_exists(collection)
     edit = set_title(editor_of(collection, app.lambda_context).sidecars, update.title)
     return change_response(collection, edit.token, title=update.title)
@@ -248,12 +248,12 @@ def post_actor_rescan(actor_id: ActorId) -> HttpResponse:
 def _in_path(collection: Collection, filename: str) -> str:
     """The filename that a path names. Raises ``AmbiguousPath``."""
     decoded = unquote(filename)
-    check_not_truncated(collection.prefix + decoded)
+    check_not_truncated(collection, collection.prefix + decoded)
     return decoded
 
 
 def _check_exists(collection: Collection) -> None:
-    if not exists(runtime.store(), runtime.collections(), collection):
+    if not exists(runtime.store(collection), runtime.collections(), collection):
         raise NoSuchCollection(f"{collection.kind} {collection.id} is empty")
 
 

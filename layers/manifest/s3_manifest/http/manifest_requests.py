@@ -75,7 +75,7 @@ class FetchResult(NamedTuple):
 
 def snapshot_of(collection: Collection) -> Snapshot:
     """The collection's manifest, not read yet."""
-    return Snapshot(runtime.store(), parallel_map, collection)
+    return Snapshot(runtime.store(collection), parallel_map, collection)
 
 
 def fetch(collection: Collection, condition: ReadCondition = ReadCondition()) -> FetchResult:  # noqa: B008  # it is immutable

@@ -143,7 +143,7 @@ def _named(kind: str, collection_id: str) -> Collection | None:
     if kind != actors.KIND:
         return runtime.collections().lookup(kind, collection_id)
     try:
-        return actors.resolve(runtime.store(), runtime.collections(), parallel_map, collection_id)
+        return actors.resolve(runtime.stores(), runtime.collections(), parallel_map, collection_id)
     except actors.NoSuchActor:
         return None
 

@@ -66,7 +66,7 @@ MANIFEST = _object(
     "cursor",
     "left_out",
 )
-CATALOG = _object({"collections": _OBJECTS, "cursor": _OPTIONAL_TEXT})
+CATALOG = _object({**dict.fromkeys(("collections", "problems"), _OBJECTS), "cursor": _OPTIONAL_TEXT})
 CHANGES = _object({"kind": _TEXT, "since": _NUMBER, "next": _NUMBER, "more": _FLAG, "revision": _NUMBER})
 QUEUED = _object(
     {"status": _TEXT, "collections": {"type": ["integer", "string"]}, "manifest": _TEXT, "requested_at": _TEXT}

@@ -70,6 +70,6 @@ def _plan(collection: Collection, request: UploadRequest) -> HttpResponse:
         # Replacing an object deletes the old one.
         require_scope(router.current_event.raw_event, "delete")
     editor = editor_of(collection, router.lambda_context)
-    plan = plan_uploads(editor, request, runtime.store().presigned_put, datetime.now(UTC))
+    plan = plan_uploads(editor, request, runtime.store(collection).presigned_put, datetime.now(UTC))
     fields = plan.model_dump(mode="json", include={"uploads", "generation"})
     return change_response(collection, plan.change_token, **fields)

@@ -1,4 +1,4 @@
-"""Which collection a key belongs to, from patterns such as ``style=styles/{style_id}/``."""
+"""Which collection a key of a bucket belongs to, from patterns such as ``style=styles/{style_id}/``."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,6 +20,9 @@ DEFAULT_ROOT = "_manifests/"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
 
 class InvalidCollections(ValueError):
     """The collections setting is invalid; the message names the part and the correct form."""
@@ -30,12 +33,13 @@ class IdTooLong(ValueError):
 
 
 class Collection(NamedTuple):
-    """The objects under one prefix that share one manifest."""
+    """The objects under one prefix of a bucket that share one manifest; ``bucket`` is empty if it is unknown."""
 
     kind: str
     id: str
     prefix: str
     root: str
+    bucket: str
 
     @property
     def folder(self) -> str:
@@ -78,11 +82,12 @@ class Collection(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """One kind of collection: every prefix ``<before><id><after>``, the id one path segment."""
+    """One kind of collection: every prefix ``<before><id><after>`` of a bucket, the id one path segment."""
 
     kind: str
     before: str
     after: str
+    bucket: str
 
     def prefix(self, collection_id: str) -> str:
         """The prefix of the collection with this id."""
@@ -90,7 +95,7 @@ class Pattern(NamedTuple):
 
     def collection(self, collection_id: str, root: str) -> Collection:
         """The collection with this id; ``root`` is the prefix of all manifests."""
-        return Collection(self.kind, collection_id, self.prefix(collection_id), root)
+        return Collection(self.kind, collection_id, self.prefix(collection_id), root, self.bucket)
 
     def id_of(self, key: str) -> str | None:
         """The id of the collection of this kind that contains ``key``, or None."""
@@ -101,9 +106,9 @@ class Pattern(NamedTuple):
 
 
 class Collections:
-    """All kinds of collections of one bucket, and the root of their manifests.
+    """All kinds of collections of a deployment, and the root of their manifests, which is the same in each bucket.
 
-    Patterns may nest (``styles/{style_id}/`` and ``styles/drafts/{draft_id}/``): a key belongs
+    Patterns of a bucket may nest (``styles/{style_id}/`` and ``styles/drafts/{draft_id}/``): a key belongs
     only to the deepest collection that contains it.
     """
 
@@ -114,22 +119,31 @@ class Collections:
             sorted(patterns, key=lambda pattern: (pattern.prefix("").count("/"), pattern.before), reverse=True)
         )
 
-    def collection_of(self, key: str) -> Collection | None:
-        """The collection that ``key`` belongs to; None outside all collections and below the root.
+    @property
+    def buckets(self) -> list[str]:
+        """The buckets of all collections, sorted."""
+        return sorted({pattern.bucket for pattern in self.patterns})
+
+    def collection_of(self, bucket: str, key: str) -> Collection | None:
+        """The collection that a key of a bucket belongs to; None outside all collections and below the root.
 
         Also None if the id is too long for the keys of its manifest: see ``check_id``.
         """
-        return _with_short_id(self._containing(key))
+        return _with_short_id(self._containing(bucket, key))
+
+    def contains(self, collection: Collection, key: str) -> bool:
+        """Whether a key of the collection's bucket belongs to the collection."""
+        return self.collection_of(collection.bucket, key) == collection
 
     def is_nested(self, collection: Collection) -> bool:
         """Whether keys below the collection's prefix may belong to another collection."""
-        others = (pattern.before for pattern in self.patterns if pattern.kind != collection.kind)
+        others = (pattern.before for pattern in self._of(collection.bucket) if pattern.kind != collection.kind)
         return any(other.startswith(collection.prefix) or collection.prefix.startswith(other) for other in others)
 
     def own_keys(self, collection: Collection, keys: Iterable[str]) -> list[str]:
         """The keys below the collection's prefix, without nested collections' keys and the prefix itself."""
         if self.is_nested(collection):
-            return [key for key in keys if self.collection_of(key) == collection]
+            return [key for key in keys if self.contains(collection, key)]
         return [key for key in keys if key != collection.prefix]
 
     def lookup(self, kind: str, collection_id: str) -> Collection | None:
@@ -144,25 +158,28 @@ class Collections:
         """Raises ``IdTooLong`` if the id is valid except for its length."""
         _check_length(self._named(kind, collection_id))
 
-    def check_key(self, key: str) -> None:
+    def check_key(self, bucket: str, key: str) -> None:
         """Raises ``IdTooLong`` if the key is in no collection only because the id in it is too long."""
-        _check_length(self._containing(key))
+        _check_length(self._containing(bucket, key))
 
-    def notification_prefixes(self) -> list[str]:
-        """The prefixes to subscribe to: each key of a collection is below exactly one of them.
+    def notification_prefixes(self, bucket: str) -> list[str]:
+        """The prefixes of a bucket to subscribe to: each key of its collections is below exactly one of them.
 
         S3 rejects overlapping prefixes in notification configurations for the same event, so
         a prefix below another prefix is left out.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
         """
-        prefixes = sorted({pattern.before for pattern in self.patterns})
+        prefixes = sorted({pattern.before for pattern in self._of(bucket)})
         return [p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)]
 
-    def _containing(self, key: str) -> Collection | None:
+    def _of(self, bucket: str) -> Iterator[Pattern]:
+        return (pattern for pattern in self.patterns if pattern.bucket == bucket)
+
+    def _containing(self, bucket: str, key: str) -> Collection | None:
         """As ``collection_of``, with an id of any length."""
         if key.startswith(self.root):
             return None
-        ids = ((pattern, pattern.id_of(key)) for pattern in self.patterns)
+        ids = ((pattern, pattern.id_of(key)) for pattern in self._of(bucket))
         return next((pattern.collection(id_, self.root) for pattern, id_ in ids if id_ is not None), None)
 
     def _named(self, kind: str, collection_id: str) -> Collection | None:
@@ -186,14 +203,15 @@ def _check_length(collection: Collection | None) -> None:
         )
 
 
-def parse_collections(text: str, root: str) -> Collections:
-    """Parses a comma-separated list of ``kind=prefix/{kind_id}/`` patterns.
+def parse_collections(text: str, root: str, bucket: str) -> Collections:
+    """Parses a comma-separated list of ``kind=prefix/{kind_id}/`` and ``kind=s3://bucket/prefix/{kind_id}/`` patterns.
 
-    ``root`` is the prefix of all manifests. Raises ``InvalidCollections``.
+    ``root`` is the prefix of all manifests; ``bucket`` is that of the patterns that name none. Raises
+    ``InvalidCollections``.
     """
     if not root.endswith("/") or root.startswith("/"):
         raise InvalidCollections(f"manifest root {root!r}: must have the form 'name/', for example '_manifests/'")
-    patterns = [_parse_pattern(part.strip()) for part in text.split(",") if part.strip()]
+    patterns = [_parse_pattern(part.strip(), bucket) for part in text.split(",") if part.strip()]
     if not patterns:
         raise InvalidCollections("no collections: write at least one, for example 'style=styles/{style_id}/'")
     if clash := next(_clashes(patterns, root), None):
@@ -201,12 +219,19 @@ def parse_collections(text: str, root: str) -> Collections:
     return Collections(patterns, root)
 
 
-def _parse_pattern(text: str) -> Pattern:
-    kind, equals, prefix = text.partition("=")
+def _parse_pattern(text: str, bucket: str) -> Pattern:
+    kind, equals, place = text.partition("=")
     if not equals or not _NAME.fullmatch(kind):
         raise InvalidCollections(
             f"collection {text!r}: write 'kind=prefix/{{kind_id}}/', with a kind of lower-case letters, digits and '_'"
         )
+    prefix = place
+    if place.startswith("s3://"):
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        if not _BUCKET.fullmatch(bucket):
+            raise InvalidCollections(
+                f"collection {text!r}: {bucket!r} is not the name of a bucket; write 's3://bucket/prefix/{{kind_id}}/'"
+            )
     placeholder = f"{{{kind}_id}}"
     before, separator, after = prefix.partition(placeholder)
     if not separator or "{" in before + after or "}" in before + after:
@@ -218,7 +243,7 @@ def _parse_pattern(text: str) -> Pattern:
         )
     if not after.endswith("/"):
         raise InvalidCollections(f"collection {text!r}: its prefix must end with '/'")
-    return Pattern(kind, before, after)
+    return Pattern(kind, before, after, bucket)
 
 
 def _clashes(patterns: list[Pattern], root: str) -> Iterator[str]:
@@ -231,29 +256,28 @@ def _clashes(patterns: list[Pattern], root: str) -> Iterator[str]:
         for other in patterns[:index]:
             if pattern.kind == other.kind:
                 yield f"two collections are named {pattern.kind!r}: give each kind its own name"
-            if (pattern.before, pattern.after) == (other.before, other.after):
+            if (pattern.bucket, pattern.before, pattern.after) == (other.bucket, other.before, other.after):
                 yield f"collections {other.kind!r} and {pattern.kind!r} have the same prefix: remove one of them"
 
 
 class Location(NamedTuple):
-    """A bucket and its endpoint or AWS region, for URLs.
+    """The endpoint or AWS region of a deployment's buckets, for URLs.
 
     ``suffix`` is the partition's domain (``amazonaws.com``, ``amazonaws.com.cn``), CloudFormation's ``AWS::URLSuffix``.
     """
 
-    bucket: str
     region: str
     suffix: str = "amazonaws.com"
     endpoint: str | None = None
 
 
-def object_url(location: Location, key: str) -> str:
-    """The unsigned https URL of a key.
+def object_url(location: Location, bucket: str, key: str) -> str:
+    """The unsigned https URL of a key of a bucket.
 
     A bucket name with dots does not match S3's wildcard certificate, so it goes into the path.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
     """
-    bucket, path = location.bucket, quote(key, safe="/~")
+    path = quote(key, safe="/~")
     if location.endpoint:
         return f"{location.endpoint.rstrip('/')}/{bucket}/{path}"
     if "." in bucket:

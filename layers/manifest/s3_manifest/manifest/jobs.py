@@ -19,12 +19,13 @@ class JobsNotQueued(Exception):
 
 
 class SweepAll(Frozen):
-    """Sweep every collection, with or without a manifest.
+    """Sweep every collection of a bucket, or of all buckets, with or without a manifest.
 
     ``kind`` and ``after`` (the id of a collection) are the position of the enumeration.
     """
 
     job: Literal["sweep_all"] = "sweep_all"
+    bucket: str = ""
     kind: str = ""
     after: str = ""
 

@@ -4,7 +4,7 @@ A full name is looked up directly. A number is found with a few listings by pref
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain, product
 
 from s3_manifest.manifest.collections import Collection, Collections, Pattern
@@ -53,7 +53,7 @@ def names_with_number(number: str, names: Iterable[str]) -> list[str]:
     return [number] if number in matching else matching
 
 
-def resolve(store: Store, collections: Collections, parallel_map: ParallelMap, name: str) -> Collection:
+def resolve(stores: Mapping[str, Store], collections: Collections, parallel_map: ParallelMap, name: str) -> Collection:
     """The actor with this full name, whether or not it exists, or with this number.
 
     Raises ``NoSuchActor``, ``AmbiguousActor``, ``StoreError``.
@@ -64,6 +64,7 @@ def resolve(store: Store, collections: Collections, parallel_map: ParallelMap, n
     collection = collections.lookup(KIND, name)
     if collection is None:
         raise NoSuchActor(f"{name} cannot be an actor")
+    store = stores[collection.bucket]
     # Most requests give the exact name; one request confirms that.
     if not is_number(name) or isinstance(store.head(collection.head_key), Present):
         return collection

@@ -4,15 +4,16 @@ Each costs one HEAD request, because a head carries a summary in its metadata. T
 belongs to the stored bytes; otherwise the head is read, and an unreadable one is listed with its ``problem``.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from s3_manifest.manifest.collections import Collection, Collections
+from s3_manifest.manifest.collections import Collection, Collections, Pattern
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.model import Frozen, Head, Summary, UnreadableManifest
-from s3_manifest.query.answers import MAX_ANSWER_BYTES, escaped_size
+from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerModel, escaped_size
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.storage import heads
-from s3_manifest.storage.store import Archived, ParallelMap, Present, Store
+from s3_manifest.storage.store import Archived, ParallelMap, Present, Store, StoreError
 
 _FOLDERS_PER_LIST = 100
 _FACTS = set(Summary.model_fields) - {"body"}
@@ -25,15 +26,24 @@ class Position(Frozen):
     id: str
 
 
+class UnreadableBucket(AnswerModel):
+    """The collections of one kind are missing, because their bucket cannot be read: ``problem`` has the cause."""
+
+    kind: str
+    s3_bucket: str
+    problem: str
+
+
 class CatalogPage(NamedTuple):
-    """Collections as JSON objects, and the cursor of the next page; None after the last."""
+    """Collections as JSON objects, the kinds that cannot be read, and the next page's cursor; None after the last."""
 
     collections: list[dict[str, Any]]
+    problems: list[UnreadableBucket]
     cursor: str | None
 
 
 def read_catalog(
-    store: Store,
+    stores: Mapping[str, Store],
     collections: Collections,
     parallel_map: ParallelMap,
     limit: int,
@@ -44,30 +54,43 @@ def read_catalog(
 
     Fewer where they would need more than ``room`` bytes of an answer. Lists the folders below the manifest root (one
     request for each hundred), HEADs each head, and reads those whose summary is not proven. Data is not read.
+
+    A bucket that cannot be read does not hold up the others; raises ``StoreError`` if that applies to all of them.
     """
     after = last = decode_cursor(cursor, Position) if cursor else None
     rows: list[dict[str, Any]] = []
+    problems: list[UnreadableBucket] = []
     for pattern in sorted(collections.patterns):
         if after and pattern.kind < after.kind:
             continue
-        prefix = collections.root + pattern.before
-        start = f"{prefix}{after.id}/" if after and after.kind == pattern.kind else ""
-        truncated = True
-        while truncated:
-            folders, truncated = store.folders(prefix, after=start, limit=_FOLDERS_PER_LIST)
-            ids = [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
-            candidates = [pattern.collection(id_, collections.root) for id_ in ids if id_]
-            read = parallel_map(lambda candidate: _row(store, candidate), candidates)
-            for collection, row in zip(candidates, read, strict=True):
-                if row is None:
-                    continue
+        start = after.id if after and after.kind == pattern.kind else ""
+        try:
+            for collection, row in _rows(stores[pattern.bucket], collections.root, pattern, parallel_map, start):
                 room -= escaped_size(json_bytes(row)) + 1
                 if len(rows) == limit or (rows and room < 0):
-                    return CatalogPage(rows, encode_cursor(last) if last else None)
+                    return CatalogPage(rows, problems, encode_cursor(last) if last else None)
                 rows.append(row)
                 last = Position(kind=collection.kind, id=collection.id)
-            start = folders[-1] if folders else start
-    return CatalogPage(rows, None)
+        except StoreError as error:
+            problems.append(UnreadableBucket(kind=pattern.kind, s3_bucket=pattern.bucket, problem=str(error)))
+            if {problem.s3_bucket for problem in problems} == set(collections.buckets):
+                raise
+    return CatalogPage(rows, problems, None)
+
+
+def _rows(
+    store: Store, root: str, pattern: Pattern, parallel_map: ParallelMap, after: str
+) -> Iterator[tuple[Collection, dict[str, Any]]]:
+    """The collections of one kind with a manifest, after the one with the id ``after``, and their rows."""
+    prefix = root + pattern.before
+    start, truncated = f"{prefix}{after}/" if after else "", True
+    while truncated:
+        folders, truncated = store.folders(prefix, after=start, limit=_FOLDERS_PER_LIST)
+        ids = [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
+        candidates = [pattern.collection(id_, root) for id_ in ids if id_]
+        read = parallel_map(lambda candidate: _row(store, candidate), candidates)
+        yield from ((collection, row) for collection, row in zip(candidates, read, strict=True) if row is not None)
+        start = folders[-1] if folders else start
 
 
 def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
@@ -76,13 +99,14 @@ def _row(store: Store, collection: Collection) -> dict[str, Any] | None:
         return None
     kind = collection.kind
     name = {"kind": kind, f"{kind}_id": collection.id}
+    place = {"s3_bucket": collection.bucket, "s3_prefix": collection.prefix}
     known: Summary | Head | None = heads.read_summary(present)
     if not isinstance(known, Summary) or present.archived or not heads.summary_matches(known, present):
         try:
             known = heads.load(store, collection).head
         except (UnreadableManifest, Archived) as error:
-            return name | {"s3_prefix": collection.prefix, "problem": str(error)}
+            return name | place | {"problem": str(error)}
     if known is None:
         return None
     facts = known.model_dump(include=_FACTS)
-    return name | {f"{kind}_title": facts.pop("title"), "s3_prefix": collection.prefix, **facts}
+    return name | {f"{kind}_title": facts.pop("title"), **place, **facts}

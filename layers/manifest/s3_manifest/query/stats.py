@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 from s3_manifest.manifest.changes import ChangeRecord
 from s3_manifest.manifest.model import Count, Entry, Facts, Revision, Timestamp, timestamp
 from s3_manifest.query.answers import AnswerModel
+from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.history import History, HistoryExpired
 from s3_manifest.storage.snapshot import Snapshot
 
@@ -41,6 +42,7 @@ class CollectionTotals(AnswerModel):
     kind: str
     id: str
     title: str | None
+    s3_bucket: str
     s3_prefix: str
     revision: Revision
     complete: bool
@@ -55,6 +57,7 @@ class UnreadableCollection(AnswerModel):
 
     kind: str
     id: str
+    s3_bucket: str
     s3_prefix: str
     problem: str
 
@@ -84,9 +87,9 @@ class GrowthPoint(AnswerModel):
 class Stats(AnswerModel):
     """The answer. Totals are those of ``collections``: one page of the catalog, and not all of it if ``partial``.
 
-    ``unreadable`` collections are not counted. ``largest_files`` and ``newest_files`` are those of one collection;
-    they are null for several collections, and for one with more than 30,000 files. ``growth_partial``: time ran out
-    before the history of every collection was read.
+    ``unreadable`` collections and those of the kinds in ``problems`` are not counted. ``largest_files`` and
+    ``newest_files`` are those of one collection; they are null for several collections, and for one with more than
+    30,000 files. ``growth_partial``: time ran out before the history of every collection was read.
     """
 
     total_collections: int
@@ -101,6 +104,7 @@ class Stats(AnswerModel):
     newest_files: tuple[FileSize, ...] | None
     growth: tuple[GrowthPoint, ...]
     growth_partial: bool
+    problems: tuple[UnreadableBucket, ...] = ()
     partial: bool
     cursor: str | None
 

@@ -138,13 +138,14 @@ class Committer(ABC):
     def write(self, pages: Iterable[tuple[str, Run]], history: Objects = (), copies: Objects = ()) -> None:
         """Writes the objects that the next head refers to, under keys that no other object ever has."""
         objects = [*copies, *((key, run.page) for key, run in pages), *history]
-        self.environment.parallel_map(lambda item: self.environment.store.add(*item), objects)
+        store = self.environment.store(self.result.collection)
+        self.environment.parallel_map(lambda item: store.add(*item), objects)
 
     def save(self, snapshot: Snapshot, head: Head, changes: Sequence[FileChange], keys: Iterable[str]) -> None:
         """Replaces the snapshot's head, records the commit of these keys, and announces a new revision."""
         environment, result, before = self.environment, self.result, snapshot.head
         # Also if nothing changed: the fresh commit id makes the stale write of a slower worker fail.
-        heads.save(environment.store, snapshot.collection, head, replaces=snapshot.etag)
+        heads.save(environment.store(snapshot.collection), snapshot.collection, head, replaces=snapshot.etag)
         result.head = head
         result.created |= before is None
         result.commits += 1
@@ -219,7 +220,7 @@ class _KeyCommitter(Committer):
         verified_at = self.verification.started_at if self.verification else now
         facts = CommitFacts(commit_id, now, covers_all, verified_at if covers_all else None, previous_revision)
         layout = working_set.lay_out(delta.changes, commit_id)
-        head = apply(before, collection, environment.location.bucket, delta, layout, facts)
+        head = apply(before, collection, delta, layout, facts)
         # 4. Write the pages and the change record, then replace the head.
         if _is_new_revision(before, head):
             record = change_record(head, before, delta.changes)
@@ -273,7 +274,8 @@ class _KeyCommitter(Committer):
 
     def _previous_revision(self) -> int:
         """The revision that a new manifest continues from, so that no follower of an earlier one misses changes."""
-        store, collection, lost = self.environment.store, self.result.collection, self.result.lost_commits
+        collection, lost = self.result.collection, self.result.lost_commits
+        store = self.environment.store(collection)
         latest = change_log.highest_revision(store, collection)
         if lost and not change_log.highest_revision(store, collection, lost):
             return 0  # the only records are of our own lost commits

@@ -144,9 +144,7 @@ def _problems(head: Head | None, sidecars: Mapping[str, SidecarContent]) -> tupl
     return tuple(sorted([*known, *new], key=lambda problem: problem.s3_key))
 
 
-def apply(
-    head: Head | None, collection: Collection, bucket: str, delta: Delta, layout: Layout, commit: CommitFacts
-) -> Head:
+def apply(head: Head | None, collection: Collection, delta: Delta, layout: Layout, commit: CommitFacts) -> Head:
     """The next head; its entries are in ``layout``.
 
     ``revision`` rises only if the manifest changes. A complete manifest stays complete, except after a repair that did
@@ -177,7 +175,7 @@ def apply(
         **facts,
         kind=collection.kind,
         id=collection.id,
-        s3_bucket=bucket,
+        s3_bucket=collection.bucket,
         s3_prefix=collection.prefix,
         created_at=head.created_at if head else commit.now,
         revision=revision,

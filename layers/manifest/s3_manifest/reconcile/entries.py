@@ -40,7 +40,7 @@ def entry_of(
     return Entry(
         filename=collection.filename(present.key),
         s3_key=present.key,
-        s3_url=object_url(location, present.key),
+        s3_url=object_url(location, collection.bucket, present.key),
         size_bytes=present.size,
         md5_hash=md5,
         md5_source=md5_source,

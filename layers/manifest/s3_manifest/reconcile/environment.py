@@ -1,6 +1,6 @@
 """Everything outside the package that a commit or a sweep uses, passed in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,11 +41,11 @@ class Enqueue(Protocol):
 class Environment:
     """Storage, queues, clock and chance.
 
-    ``seconds_left``: until the function is stopped. ``random``: uniform in [0, 1). ``commit_id``: a fresh id without
-    ``-``.
+    ``stores`` has each bucket of ``collections``. ``seconds_left``: until the function is stopped. ``random``: uniform
+    in [0, 1). ``commit_id``: a fresh id without ``-``.
     """
 
-    store: Store
+    stores: Mapping[str, Store]
     collections: Collections
     location: Location
     md5_max_bytes: int
@@ -59,6 +59,10 @@ class Environment:
     random: Callable[[], float]
     commit_id: Callable[[], str]
 
+    def store(self, collection: Collection) -> Store:
+        """The store of the collection's bucket."""
+        return self.stores[collection.bucket]
+
     def load(self, collection: Collection, unreadable_etag: str | None = None) -> Snapshot:
         """The collection's present manifest. Raises as ``Snapshot.load``."""
-        return Snapshot.load(self.store, self.parallel_map, collection, unreadable_etag)
+        return Snapshot.load(self.store(collection), self.parallel_map, collection, unreadable_etag)

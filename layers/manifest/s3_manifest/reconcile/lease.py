@@ -43,14 +43,17 @@ def lease(environment: Environment, collection: Collection, keys: int, *, retryi
     Waits until ``RESERVE_SECONDS`` are left, then runs the block without a lease. ``retrying``: a commit of these keys
     has failed before, so this worker does not yield.
     """
-    key = f"{collection.folder}turn.json"
-    etag = _acquire(environment, key, yields=not retrying) if keys >= MIN_KEYS else None
+    etag = _acquire(environment, collection, yields=not retrying) if keys >= MIN_KEYS else None
     try:
         yield
     finally:
         if etag:
             with suppress(StoreError):
-                _write(environment, key, holder=None, replaces=etag)
+                _write(environment, collection, holder=None, replaces=etag)
+
+
+def _key(collection: Collection) -> str:
+    return f"{collection.folder}turn.json"
 
 
 def is_busy(written_at: Timestamp, now: Timestamp) -> bool:
@@ -58,12 +61,12 @@ def is_busy(written_at: Timestamp, now: Timestamp) -> bool:
     return abs(datetime.fromisoformat(now) - datetime.fromisoformat(written_at)) < _BUSY
 
 
-def _acquire(environment: Environment, key: str, *, yields: bool) -> str | None:
+def _acquire(environment: Environment, collection: Collection, *, yields: bool) -> str | None:
     """The ETag of the acquired lease; None if time ran short or the store failed."""
     etag, waited = "", 0.0
     try:
         while environment.seconds_left() >= RESERVE_SECONDS:
-            stored = environment.store.get(key)
+            stored = environment.store(collection).get(_key(collection))
             if stored and stored.etag != etag:
                 etag, waited = stored.etag, 0.0
             if stored is None or stored.body.startswith(_FREE) or waited >= _EXPIRY_SECONDS:
@@ -72,7 +75,7 @@ def _acquire(environment: Environment, key: str, *, yields: bool) -> str | None:
                     environment.sleep(YIELD_SECONDS)
                     continue
                 with suppress(Conflict, OutcomeUnknown):
-                    return _write(environment, key, environment.commit_id(), stored.etag if stored else None)
+                    return _write(environment, collection, environment.commit_id(), stored.etag if stored else None)
             yields = False
             pause = _POLL_SECONDS * (0.5 + environment.random())
             environment.sleep(pause)
@@ -89,7 +92,7 @@ def _was_just_released(body: bytes, now: Timestamp) -> bool:
         return False
 
 
-def _write(environment: Environment, key: str, holder: str | None, replaces: str | None) -> str:
+def _write(environment: Environment, collection: Collection, holder: str | None, replaces: str | None) -> str:
     # The id makes every write a different object, so that an ETag identifies one lease.
     body = to_json({"holder": holder, "id": environment.commit_id(), "at": environment.now()})
-    return environment.store.put(key, body, replaces=replaces, metadata={})
+    return environment.store(collection).put(_key(collection), body, replaces=replaces, metadata={})

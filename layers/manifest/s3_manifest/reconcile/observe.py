@@ -61,7 +61,7 @@ class Observer:
         written: a crash before that costs a message about nothing, not a manifest that is never completed.
         """
         environment, collection = self.environment, self.collection
-        listing = self.environment.store.list(collection.prefix)
+        listing = self.environment.store(self.collection).list(collection.prefix)
         named = set(keys)
         observations, failures = self.observe(keys)
         if not listing.truncated:
@@ -76,7 +76,7 @@ class Observer:
 
     def _observe_head(self, key: str) -> Observation | Present:
         """What the key is; the bare ``Present`` of an object whose MD5 has to be computed."""
-        head = self.environment.store.head(key)
+        head = self.environment.store(self.collection).head(key)
         if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
         filename = self.collection.filename(key)
@@ -104,7 +104,7 @@ class Observer:
                 if self.environment.seconds_left() < RESERVE_SECONDS:
                     return OutOfTime(key, "time ran out before its MD5 was computed; the queue retries it")
                 try:
-                    self.computed[key, head.etag] = self.environment.store.md5(key, head.etag)
+                    self.computed[key, head.etag] = self.environment.store(self.collection).md5(key, head.etag)
                 except Conflict:
                     state = self._observe_head(key)
                     if isinstance(state, Observation):
@@ -121,7 +121,7 @@ class Observer:
         problem = _read_problem(head, max_sidecar_bytes(name))
         if not problem:
             try:
-                stored = self.environment.store.get(key)
+                stored = self.environment.store(self.collection).get(key)
             except Archived as error:  # since the HEAD
                 problem = _archived(str(error))
             else:
@@ -142,14 +142,14 @@ class Observer:
                 file = self._file(head)
                 return file if isinstance(file, Present) else file._replace(read_error=problem)
             try:
-                stored = self.environment.store.get(key)
+                stored = self.environment.store(self.collection).get(key)
             except Archived:
                 stored = None  # archived since the HEAD; the next HEAD reports it
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
                 entry = self._entry(head, hashlib.md5(stored.body, usedforsecurity=False).hexdigest())
                 return Observation(key, entry.model_copy(update={"caption": text, "problem": problem}))
-            state = self.environment.store.head(key)
+            state = self.environment.store(self.collection).head(key)
             if isinstance(state, Absent):
                 return Observation(key, None)
             head = state

@@ -114,18 +114,19 @@ def _own_events(
     if not events:
         batch.dropped.append((message.id, "it names no object, like S3's test message"))
     for event in events:
-        collection = environment.collections.collection_of(event.key)
-        if collection and event.bucket == environment.location.bucket:
+        collection = environment.collections.collection_of(event.bucket, event.key)
+        if collection:
             yield collection, event
         else:
             batch.dropped.append((message.id, _drop_reason(environment, event)))
 
 
 def _drop_reason(environment: Environment, event: ObjectEvent) -> str:
-    if event.bucket != environment.location.bucket:
-        return f"its bucket is {event.bucket}, not {environment.location.bucket}"
+    buckets = environment.collections.buckets
+    if event.bucket not in buckets:
+        return f"its bucket is {event.bucket}, not {' or '.join(buckets)}"
     try:
-        environment.collections.check_key(event.key)
+        environment.collections.check_key(event.bucket, event.key)
     except IdTooLong as error:
         return f"key {event.key}: {error}"
     return f"key {event.key} belongs to no collection"

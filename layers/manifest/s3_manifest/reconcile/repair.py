@@ -137,7 +137,7 @@ class _Repair(Committer):
             delta = deltas[_likely_source(before, base)]
             new_layout = working_set.lay_out(delta.changes, commit_id)
             facts = CommitFacts(commit_id, now, covers_all, is_repair=True)
-            head = apply(base, collection, environment.location.bucket, delta, new_layout, facts)
+            head = apply(base, collection, delta, new_layout, facts)
             head = head.model_copy(update={"generations": _keep_dates(head.generations, before.generations)})
             record = change_record(head, before, (), is_repair=True)  # what the revision changed is unknown
             self.write(new_layout.new, heads.history_objects(collection, head, record))
@@ -182,7 +182,7 @@ class _Repair(Committer):
         """The keys of files and captions in a range, in order; at most one listing more than ``max_keys``."""
         environment, collection, keys = self.environment, self.result.collection, list[str]()
         after = collection.prefix + lost.after if lost.after else ""
-        for listing in iter_listings(environment.store, collection.prefix, after):
+        for listing in iter_listings(environment.store(collection), collection.prefix, after):
             for key in environment.collections.own_keys(collection, listing.keys):
                 filename = collection.filename(key)
                 if lost.end is not None and filename >= lost.end:

@@ -75,7 +75,8 @@ class _AnyProperties(BaseModel):
     @property
     def prefixes(self) -> list[str]:
         """The prefixes to subscribe to. Raises ``InvalidCollections``."""
-        return parse_collections(self.collections, self.manifest_root).notification_prefixes()
+        collections = parse_collections(self.collections, self.manifest_root, self.bucket)
+        return collections.notification_prefixes(self.bucket)
 
 
 class Properties(_AnyProperties):

@@ -21,7 +21,7 @@ def collect_garbage(environment: Environment, collection: Collection) -> int:
     Safe to interrupt at any point: nothing refers to what it deletes. Raises ``StoreError``, ``UnreadableManifest``
     (of the head).
     """
-    now, store = environment.now(), environment.store
+    now, store = environment.now(), environment.store(collection)
     grace = days_before(now, GRACE_DAYS)
     retained_since = days_before(now, max(GRACE_DAYS, environment.history_days))
     folders = (collection.pages_folder, collection.copies_folder)
@@ -66,8 +66,10 @@ def _expired_records(
 
 
 def _referenced_pages(environment: Environment, collection: Collection, checkpoints: list[str]) -> set[str]:
+    store = environment.store(collection)
+
     def pages(key: str) -> set[str]:
-        stored = environment.store.get(key)
+        stored = store.get(key)
         return {page.key for page in heads.decode(collection, stored.body).pages} if stored else set()
 
     return set().union(*environment.parallel_map(pages, checkpoints))

@@ -51,17 +51,25 @@ def run_job(
 def _enqueue_sweeps(
     environment: Environment, job: SweepAll, result: SweepResult, is_time_short: Callable[[], bool]
 ) -> None:
-    """Enqueues a sweep of each collection from where ``job`` begins, and a job for the remainder if time runs short."""
+    """Enqueues a sweep of each collection from where ``job`` begins, and a job for the remainder if time runs short.
+
+    Each of several buckets gets a job of its own, so that one that cannot be read does not hold up the others.
+    """
+    buckets = environment.collections.buckets
+    if not job.bucket and len(buckets) > 1:
+        environment.enqueue([SweepAll(bucket=bucket) for bucket in buckets])
+        result.enqueued, result.finished = len(buckets), True
+        return
     for pattern in sorted(environment.collections.patterns):
-        if pattern.kind < job.kind:
+        if pattern.kind < job.kind or pattern.bucket != (job.bucket or pattern.bucket):
             continue
         after = job.after if pattern.kind == job.kind else ""
-        ids = collection_ids(environment.store, environment.collections.root, pattern, after)
+        ids = collection_ids(environment.stores[pattern.bucket], environment.collections.root, pattern, after)
         while jobs := [Sweep(kind=pattern.kind, id=id_) for id_ in islice(ids, _JOBS_PER_REQUEST)]:
             environment.enqueue(jobs)
             result.enqueued += len(jobs)
             if is_time_short():
-                environment.enqueue([SweepAll(kind=pattern.kind, after=jobs[-1].id)])
+                environment.enqueue([SweepAll(bucket=job.bucket, kind=pattern.kind, after=jobs[-1].id)])
                 return
     result.finished = True
 

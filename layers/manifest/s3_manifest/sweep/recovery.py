@@ -21,10 +21,10 @@ def back_up_unreadable(environment: Environment, collection: Collection) -> str 
     None if there is no head, or if it is readable with all of its copies and pages. A repeat writes the same copy.
     Raises ``StoreError``.
     """
-    stored = environment.store.get(collection.head_key)
+    stored = environment.store(collection).get(collection.head_key)
     if stored is None or _is_readable(environment, collection, stored.body):
         return None
-    environment.store.add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
+    environment.store(collection).add(f"{collection.folder}set-aside/{stored.etag}.json", stored.body)
     return stored.etag
 
 
@@ -32,7 +32,9 @@ def _is_readable(environment: Environment, collection: Collection, body: bytes) 
     try:
         head = heads.decode(collection, body)
         # As a checkpoint: this head is examined, whatever the current one refers to.
-        snapshot = Snapshot(environment.store, environment.parallel_map, collection, head, is_checkpoint=True)
+        snapshot = Snapshot(
+            environment.store(collection), environment.parallel_map, collection, head, is_checkpoint=True
+        )
         if any(isinstance(copy, BrokenObject) for copy in snapshot.examine_copies().values()):
             return False
         for page in head.pages:

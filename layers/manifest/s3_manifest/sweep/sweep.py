@@ -65,7 +65,9 @@ class CollectionSweep(Recovery):
             return head
         # A commit that creates a manifest requests the sweep before it writes the head (``created_at``).
         if head is None and (
-            unreadable_etag or job.created_at or has_objects(environment.store, environment.collections, collection)
+            unreadable_etag
+            or job.created_at
+            or has_objects(environment.store(collection), environment.collections, collection)
         ):
             result = commit(environment, collection, {}, unreadable_etag=unreadable_etag, repeated=repeated)
             self.result.commit_results.append(result)

@@ -90,7 +90,7 @@ def _manifests(rules: Sequence[_Rule], target: Target, versioning: str) -> Itera
 
 
 def _data(rules: Sequence[_Rule], target: Target, versioning: str, unnoticed: Container[str]) -> Iterator[Finding]:
-    for prefix, rule in product(target.kinds.notification_prefixes(), rules):
+    for prefix, rule in product(target.kinds.notification_prefixes(target.bucket), rules):
         if not rule.overlaps(prefix):
             continue
         if rule.deletes and prefix in unnoticed:
