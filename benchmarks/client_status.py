@@ -22,8 +22,8 @@ from benchmarks import client_tree, yardsticks
 from benchmarks.process import ProcessResult, best, run
 from benchmarks.relay import Counted, relay
 from benchmarks.s3_server import serving
-from benchmarks.status_programs import BUCKET, Program, Workspace, dvc_repository, programs
-from benchmarks.sweep_bucket import COLLECTIONS, sweep_bucket
+from benchmarks.status_programs import Program, Workspace, dvc_repository, programs
+from benchmarks.sweep_bucket import BUCKET, COLLECTIONS, sweep_bucket
 from benchmarks.table import Aim, Section, report, table
 from benchmarks.yardsticks import Missing
 
@@ -86,7 +86,7 @@ def section(files: int = FILES, repetitions: int = REPETITIONS, size: int = clie
         dvc = dvc_repository(place, served / BUCKET)
         counted = Counted()
         with serving(rclone, served) as server, relay(server.endpoint, counted) as counting:
-            head = sweep_bucket(server.endpoint, BUCKET, collection)
+            head = sweep_bucket(server.endpoint, collection)
             bench = Bench(server.endpoint, counting, counted, place, repetitions)
             compared, unavailable = programs(place, rclone, dvc, f"{BUCKET}/{collection.prefix.rstrip('/')}")
             _warm(bench, compared[0])

@@ -22,9 +22,9 @@ from benchmarks import client_tree, yardsticks
 from benchmarks.process import ProcessResult, best, run
 from benchmarks.relay import Counted, relay
 from benchmarks.s3_server import Server, serving
-from benchmarks.sweep_bucket import COLLECTIONS, sweep_bucket
+from benchmarks.sweep_bucket import BUCKET, COLLECTIONS, sweep_bucket
 from benchmarks.table import Aim, Section, report, table
-from benchmarks.transfer_programs import BUCKET, Program, Verb, others, ours
+from benchmarks.transfer_programs import Program, Verb, others, ours
 from benchmarks.yardsticks import Missing
 
 SMALL, LARGE, LARGE_MB, REPETITIONS = 10_000, 20, 256, 2
@@ -94,7 +94,7 @@ def _compare(
     shutil.copytree(tree, served / BUCKET / collection.prefix)
     counted = Counted()
     with serving(rclone, served) as server, relay(server.endpoint, counted) as counting:
-        sweep_bucket(server.endpoint, BUCKET, collection)
+        sweep_bucket(server.endpoint, collection)
         bench = Bench(server, counting, counted, files, tree, served, work, itertools.count(2))
         yield "pull", [_pull(program, bench, repetitions) for program in programs]
         yield "push", [_push(program, bench, repetitions) for program in programs]

@@ -46,7 +46,7 @@ from s3_manifest.reconcile.reconcile import BatchResult
 def size(collections, changes):
     output = io.StringIO()
     handler.logger.handlers[0].setStream(output)
-    collection = runtime.collections().collection_of("styles/16/image.png")
+    collection = runtime.collections().collection_of(runtime.collections().buckets[0], "styles/16/image.png")
     batch = BatchResult(received=changes, freshness_ms=[1234.0] * changes,
                         commit_results=[CommitResult(collection, commits=1, finished=True) for _ in range(collections)])
     with contextlib.redirect_stdout(output):

@@ -24,8 +24,8 @@ from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage.memory import EPOCH
 from s3_manifest.storage.store import Store
 
-COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
-LOCATION = Location(BUCKET, "us-east-1")
+COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/", BUCKET)
+LOCATION = Location("us-east-1")
 HISTORY_DAYS = 30
 
 _CONCURRENCY = 32
@@ -82,7 +82,7 @@ def naive(store: Store, time: VirtualTime) -> Invoke:
 
 
 def _change(store: Store, event: Event) -> None:
-    collection = COLLECTIONS.collection_of(event.key)
+    collection = COLLECTIONS.collection_of(BUCKET, event.key)
     assert collection
     stored = store.get(collection.head_key)
     files = json.loads(stored.body)["files"] if stored else {}
@@ -111,7 +111,7 @@ def environment(
 ) -> Environment:
     """The environment of our handler."""
     return Environment(
-        store=store,
+        stores={BUCKET: store},
         collections=COLLECTIONS,
         location=LOCATION,
         md5_max_bytes=0,

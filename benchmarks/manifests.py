@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from benchmarks.handlers import COLLECTIONS, LOCATION
 from benchmarks.synthetic import SyntheticObjects, md5_of
+from benchmarks.wire import BUCKET
 from s3_manifest.manifest import digests
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import MAX_INLINE, Layout
@@ -23,7 +24,7 @@ from s3_manifest.sweep.compare import digest_of_listed
 PAGE = 1000
 """Files in a page: pages above ``layout.MAX_PAGE`` are split, and no longer grow at their end."""
 
-COLLECTION = Collection("style", "16", "styles/16/", COLLECTIONS.root)
+COLLECTION = Collection("style", "16", "styles/16/", COLLECTIONS.root, BUCKET)
 
 _PAGES = f"{COLLECTION.folder}pages/synthetic-"
 _OTHER = 1
@@ -59,7 +60,7 @@ def _head(count: int) -> Head:
         pages = tuple(_ref(objects, start, min(PAGE, count - start)) for start in starts)
     nothing = Delta((), (), None, None, ())
     layout = Layout(files, pages, ())
-    head = apply(None, COLLECTION, LOCATION.bucket, nothing, layout, CommitFacts("synthetic", EPOCH, covers_all=True))
+    head = apply(None, COLLECTION, nothing, layout, CommitFacts("synthetic", EPOCH, covers_all=True))
     generation = Generation(generation_id=1, type="s3_scan", generated_at=EPOCH, image_count=count)
     return head.model_copy(update={"generations": (generation,)})
 

@@ -70,7 +70,7 @@ class Client:
     def send(self, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Cost:
         """Sends one request and measures its cost."""
         event = _event(query, headers or {})
-        runtime.store = lambda: self.store  # type: ignore[assignment]
+        runtime.stores = lambda: {BUCKET: self.store}  # type: ignore[assignment]
         self._traffic.clear()
         self._server_cpu = 0.0
         start = process_time()
@@ -137,11 +137,11 @@ def _query_function() -> Iterator[ModuleType]:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    before = runtime.store
+    before = runtime.stores
     try:
         yield module
     finally:
-        runtime.store = before
+        runtime.stores = before
 
 
 _CONTEXT = SimpleNamespace(

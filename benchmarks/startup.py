@@ -45,10 +45,10 @@ except FileNotFoundError:
 print(cpu, memory)
 """
 _CLIENT = {
-    "reconcile": "from s3_manifest.aws import runtime; runtime.store()",
-    "sweep": "from s3_manifest.aws import runtime; runtime.store()",
-    "query": "from s3_manifest.aws import runtime; runtime.store()",
-    "edit": "from s3_manifest.aws import runtime; runtime.store()",
+    "reconcile": "from s3_manifest.aws import runtime; runtime.stores()",
+    "sweep": "from s3_manifest.aws import runtime; runtime.stores()",
+    "query": "from s3_manifest.aws import runtime; runtime.stores()",
+    "edit": "from s3_manifest.aws import runtime; runtime.stores()",
     "rescan": "from s3_manifest.aws.clients import sqs_client; sqs_client()",
     "subscription": "from s3_manifest.aws.clients import s3_client; s3_client()",
 }

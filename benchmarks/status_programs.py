@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from benchmarks import yardsticks
 from benchmarks.process import run
+from benchmarks.sweep_bucket import BUCKET
 from benchmarks.yardsticks import Missing
 
-BUCKET = "bench"
 _DVC = "dvc-remote"
 
 

@@ -26,20 +26,21 @@ from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import iter_objects
 from s3_manifest.sweep.jobs import run_job
 
-COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+BUCKET = "bench"
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET)
 _SECONDS = 900.0
 
 
-def sweep_bucket(endpoint: str, bucket: str, collection: Collection) -> Head:
+def sweep_bucket(endpoint: str, collection: Collection) -> Head:
     """Sweeps the collection until its manifest is complete, and checks its totals with a listing."""
     session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
     reads = s3_client(endpoint, session=session)
-    store = S3Store(bucket, reads, s3_client(endpoint, retries=False, session=session))
+    store = S3Store(BUCKET, reads, s3_client(endpoint, retries=False, session=session))
     jobs: deque[Job] = deque([Sweep(kind=collection.kind, id=collection.id)])
     environment = Environment(
-        store=store,
+        stores={BUCKET: store},
         collections=COLLECTIONS,
-        location=Location(bucket, REGION),
+        location=Location(REGION),
         md5_max_bytes=0,
         history_days=30,
         enqueue=lambda more, delay_seconds=0: jobs.extend(more),  # noqa: ARG005  # no event is under way

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from benchmarks import yardsticks
+from benchmarks.sweep_bucket import BUCKET
 from benchmarks.yardsticks import Missing
 
-BUCKET = "bench"
 Verb = Literal["pull", "push"]
 
 

@@ -47,7 +47,7 @@ small_pages, impatience = functions.small_pages, functions.impatience
 # A shell's background jobs, and the processes they start, ignore Ctrl-C; these tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def through_s3(account: Account, session: Any, tmp_path: Path) -> Deployment:
     boto = boto3.DEFAULT_SESSION
     enqueue = partial(messaging.send_jobs, sqs_client(session=boto), account.sweep_queue_url, delay_seconds=0)
     store = S3Store(BUCKET, s3_client(session=boto), s3_client(retries=False, session=boto))
-    manifests = S3Manifests(store, COLLECTIONS, enqueue)
+    manifests = S3Manifests({BUCKET: store}, COLLECTIONS, enqueue)
     return Deployment(manifests, COLLECTIONS, boto, None, BUCKET, "s3", tmp_path / "cache")
 
 

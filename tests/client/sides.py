@@ -10,8 +10,8 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from client.transfers import Bucket, Proxy, refusal, session
-from unit.environments import Harness
-from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
+from unit.environments import Harness, with_store
+from unit.values import COLLECTIONS, PREFIX, PUT, STYLE, in_bucket
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest.collections import Collection, Collections, Location
@@ -37,8 +37,12 @@ class Sides:
     folder: Path
     cache: Path
     harness: Harness = field(default_factory=Harness)
-    collections: Collections = COLLECTIONS
-    collection: Collection = STYLE
+    collections: Collections = field(init=False)
+    collection: Collection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.collections = in_bucket(COLLECTIONS, self.bucket.name)
+        self.collection = STYLE._replace(bucket=self.bucket.name)
 
     def put(self, *filenames: str, body: bytes | None = None, **more: Any) -> None:
         """Stores objects, with the bytes of ``content_of`` unless a body is given, and commits them to the manifest."""
@@ -72,13 +76,13 @@ class Sides:
         self.harness.now = timestamp(datetime.now(UTC))
         self.proxy.before = lambda request: refusal(403, "No") if request.key.endswith("unreadable.png") else None
         store = S3Store(self.bucket.name, _client(self.proxy.endpoint, retries=True), self.bucket.client)
-        commit(replace(self._environment, store=store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
+        commit(with_store(self._environment, store), self.collection, dict.fromkeys(map(self.key, filenames), PUT))
         self.proxy.before = lambda _: None
 
     @property
     def _environment(self) -> Any:
-        location = Location(self.bucket.name, REGION)
-        return replace(self.harness.environment, store=self.store, location=location, collections=self.collections)
+        environment = replace(self.harness.environment, location=Location(REGION), collections=self.collections)
+        return with_store(environment, self.store)
 
     @property
     def store(self) -> S3Store:
@@ -119,7 +123,7 @@ class Sides:
     def deployment(self) -> Deployment:
         endpoint, bucket = self.proxy.endpoint, self.bucket.name
         store = S3Store(bucket, _client(endpoint, retries=True), _client(endpoint, retries=False))
-        manifests = S3Manifests(store, self.collections)
+        manifests = S3Manifests(dict.fromkeys(self.collections.buckets, store), self.collections)
         return Deployment(manifests, self.collections, session(), endpoint, bucket, f"{endpoint} {bucket}", self.cache)
 
     @property

@@ -1,10 +1,8 @@
 """Errors of S3, from a real HTTP server: the status decides, and a failure never counts as absence."""
 
-from dataclasses import replace
-
 import pytest
 from contract.answers import Answer, error
-from unit.environments import Harness
+from unit.environments import Harness, with_store
 from unit.values import PUT, STYLE
 
 from s3_manifest.aws import clients
@@ -108,7 +106,7 @@ def test_a_read_from_a_missing_bucket_fails(s3_bucket, read):
 
 
 def test_a_commit_in_a_missing_bucket_fails(s3_bucket):
-    environment = replace(Harness().environment, store=in_missing_bucket(s3_bucket))
+    environment = with_store(Harness().environment, in_missing_bucket(s3_bucket))
     with pytest.raises(ReadFailed, match="NoSuchBucket"):
         commit(environment, STYLE, {STYLE.prefix + "a.jpg": PUT})
 

@@ -32,7 +32,7 @@ Handle = Callable[..., list[str]]
 
 def forget_settings() -> None:
     """Clears the caches that a new process starts without."""
-    for cached in (settings.settings, runtime.store, runtime.collections, runtime._events, runtime._sqs):
+    for cached in (settings.settings, runtime.stores, runtime.collections, runtime._events, runtime._sqs):
         cached.cache_clear()
 
 

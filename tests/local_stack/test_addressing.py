@@ -12,7 +12,7 @@ from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.training_data.http import HttpService
 
-COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
+COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, "")
 NUMBERS = itertools.count(1)
 
 

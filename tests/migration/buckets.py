@@ -30,8 +30,8 @@ from s3_manifest_cli.migration.run import MigrationPlan, execute, make_plan
 from s3_manifest_cli.migration.verify import verify
 
 BUCKET = "storyboard-user-files"
-KINDS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT)
-LOCATION = Location(BUCKET, "us-east-1")
+KINDS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET)
+LOCATION = Location("us-east-1")
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Bucket(MemoryStore):
         with self.lock:
             keys_by_collection: dict[Collection, list[str]] = {}
             for key in list(self.objects):
-                if collection := KINDS.collection_of(key):
+                if collection := KINDS.collection_of(BUCKET, key):
                     keys_by_collection.setdefault(collection, []).append(key)
             for collection, keys in keys_by_collection.items():
                 self.upload(collection.head_key, encode_head(self._head(collection, keys)))
@@ -145,7 +145,7 @@ class Migration:
         return target.read_bytes()
 
     def manifest(self, prefix: str) -> Head:
-        return heads.load(self.bucket, KINDS.collection_of(prefix + "x")).head
+        return heads.load(self.bucket, KINDS.collection_of(BUCKET, prefix + "x")).head
 
 
 def md5(body: bytes) -> str:
@@ -156,7 +156,7 @@ def differences(bucket: Bucket, truths: Mapping[str, Truth]) -> list[str]:
     """Returns the differences between the manifests and the expected contents of a generated tree."""
     wrong = []
     for prefix, description in truths.items():
-        head = heads.load(bucket, KINDS.collection_of(prefix + "x")).head
+        head = heads.load(bucket, KINDS.collection_of(BUCKET, prefix + "x")).head
         manifest = json.loads(encode_head(head)) if head else None
         wrong += (f"{prefix}: {entry}" for entry in truth.differences(description, manifest))
     return wrong

@@ -47,9 +47,9 @@ class Judge:
         if not key.endswith("/manifest.json"):
             return
         self.commits += 1
-        collection = self._collections.collection_of(
-            f"{key.removeprefix('_manifests/').removesuffix('manifest.json')}x"
-        )
+        (bucket,) = self._collections.buckets
+        prefix = key.removeprefix("_manifests/").removesuffix("manifest.json")
+        collection = self._collections.collection_of(bucket, f"{prefix}x")
         assert collection
         head = heads.load(self._truth, collection).head
         assert head
@@ -69,7 +69,9 @@ class Judge:
             folder, is_copy, _ = key.partition("sidecars/")
             if not is_copy:
                 return
-        collection = self._collections.collection_of(f"{folder.removeprefix('_manifests/')}x")
+        collection = self._collections.collection_of(
+            self._collections.buckets[0], f"{folder.removeprefix('_manifests/')}x"
+        )
         assert collection
         with suppress(UnreadableManifest):
             head = heads.load(self._truth, collection).head

@@ -35,7 +35,9 @@ class Mutant:
 _LOAD = "        snapshot = environment.load(collection, self.unreadable_etag)\n        yields"
 _OBSERVE_EARLY = "        early = Observer(environment, collection, self.causes, {}).observe(self.pending)\n"
 _OBSERVE = "            observations, failures = observer.observe(keys)\n"
-_SAVE = "        heads.save(environment.store, snapshot.collection, head, replaces=snapshot.etag)\n"
+_SAVE = (
+    "        heads.save(environment.store(snapshot.collection), snapshot.collection, head, replaces=snapshot.etag)\n"
+)
 
 _RECONCILE_DRAINED = "    reconcile(environment, [*messages, *drained], batch)\n"
 
@@ -55,13 +57,13 @@ _COMMIT_AS_LISTED = """\
             import dataclasses, types
             from s3_manifest.sweep.compare import LISTED
             from s3_manifest.storage.store import Absent
-            real = self.environment.store
+            real = self.environment.store(self.collection)
             store = types.SimpleNamespace(
                 **{name: getattr(real, name) for name in ("get", "put", "add", "list", "md5")},
                 head=lambda key: LISTED.get((id(real.truth), key)) or Absent(key),
             )
             result = commit(
-                dataclasses.replace(self.environment, store=store),
+                dataclasses.replace(self.environment, stores={self.collection.bucket: store}),
 """
 
 MUTANTS = (

@@ -31,7 +31,7 @@ from simulation.scheduler import Scheduler
 from simulation.vandal import Vandal
 
 BUCKET = "images"
-COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/")
+COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/", BUCKET)
 STEP_LIMIT = 40_000
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_AND_A_HALF = 36 * 3600 * 1000
@@ -291,9 +291,9 @@ class Simulation:
     def _environment(self) -> Environment:
         hasty = self.chance.random() < 0.1
         return Environment(
-            store=self._bucket(),
+            stores={BUCKET: self._bucket()},
             collections=COLLECTIONS,
-            location=Location(BUCKET, "us-east-1"),
+            location=Location("us-east-1"),
             md5_max_bytes=1000,
             history_days=self.history_days,
             enqueue=self._enqueue,

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, PUT, STYLE
@@ -109,7 +109,7 @@ class Harness:
     @property
     def environment(self) -> Environment:
         return Environment(
-            store=self.store,
+            stores=dict.fromkeys(self.collections.buckets, self.store),
             collections=self.collections,
             location=LOCATION,
             md5_max_bytes=self.md5_max_bytes,
@@ -159,6 +159,11 @@ class Harness:
 
     def filenames(self) -> list[str]:
         return [entry.filename for entry in self.entries()]
+
+
+def with_store(environment: Environment, store: Any) -> Environment:
+    """The environment with this store for each bucket."""
+    return replace(environment, stores=dict.fromkeys(environment.collections.buckets, store))
 
 
 def serial_map(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

@@ -66,7 +66,7 @@ def drift(done: list[SweepResult]) -> tuple[int, int, int]:
 
 def files_in_bucket(harness: Harness) -> list[tuple[str, str, str]]:
     """The names, ETags and storage classes of the collection's own files in the bucket."""
-    keys = [key for key in sorted(harness.store.objects) if harness.collections.collection_of(key) == STYLE]
+    keys = [key for key in sorted(harness.store.objects) if harness.collections.contains(STYLE, key)]
     objects = [(key.removeprefix(PREFIX), harness.store.objects[key][0]) for key in keys]
     return [
         (name, present.etag, present.storage_class)

@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.manifest.collections import Collection, Location, parse_collections
+from s3_manifest.manifest.collections import Collection, Collections, Location, parse_collections
 from s3_manifest.manifest.model import Entry, Head, Sidecar, Source
 from s3_manifest.reconcile.delta import CommitFacts, Delta, SidecarEffect, apply, diff
 from s3_manifest.reconcile.entries import entry_of
@@ -23,10 +23,17 @@ ROOT = "_manifests/"
 NO_SIDECARS = AppliedSidecars({})
 BUCKET = "storyboard-user-files"
 PREFIX = "styles/16/"
-LOCATION = Location(BUCKET, "us-east-1")
-COLLECTIONS = parse_collections("style=styles/{style_id}/, actor=actors/{actor_id}/", ROOT)
-STYLE = Collection("style", "16", PREFIX, ROOT)
-ACTOR = Collection("actor", "7", "actors/7/", ROOT)
+LOCATION = Location("us-east-1")
+COLLECTIONS = parse_collections("style=styles/{style_id}/, actor=actors/{actor_id}/", ROOT, BUCKET)
+
+
+def in_bucket(collections: Collections, bucket: str) -> Collections:
+    """The same collections in another bucket."""
+    return Collections([pattern._replace(bucket=bucket) for pattern in collections.patterns], collections.root)
+
+
+STYLE = Collection("style", "16", PREFIX, ROOT, BUCKET)
+ACTOR = Collection("actor", "7", "actors/7/", ROOT, BUCKET)
 MORNING, NOON, EVENING = (f"2026-03-01T{hour}:00:00.000Z" for hour in ("08", "12", "20"))
 PUT = "ObjectCreated:Put"
 SMALL_PAGES = {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}
@@ -77,7 +84,7 @@ def head_after(
         layout.join_small_runs(layout.apply_changes(slots, delta.changes)), was_paged=False, name="p"
     )
     facts = CommitFacts(commit, now, complete, **facts)
-    return apply(head, collection, BUCKET, delta, entries_layout, facts)
+    return apply(head, collection, delta, entries_layout, facts)
 
 
 def delta_of(

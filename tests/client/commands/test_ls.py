@@ -30,7 +30,7 @@ def test_ls_as_json_lists_the_problem_of_each_unreadable_manifest(three):
     found = {entry["id"]: entry for entry in json.loads(three.call("ls", "--json", exit_code=3).stdout)}
     assert found["16"]["total_files"] == 2
     assert "problem" not in found["16"]
-    assert found["broken"].keys() == {"kind", "id", "s3_prefix", "problem"}
+    assert found["broken"].keys() == {"kind", "id", "s3_bucket", "s3_prefix", "problem"}
     assert "schema" in found["bare"]["problem"]
 
 

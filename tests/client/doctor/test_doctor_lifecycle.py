@@ -6,7 +6,7 @@ from s3_manifest.manifest.collections import parse_collections
 from s3_manifest_cli.client.doctor.checks.lifecycle import check, check_versioning
 from s3_manifest_cli.client.doctor.stack import Bucket
 
-BUCKET = Bucket("bucket", parse_collections("style=styles/{style_id}/", "_manifests/"), history_days=30)
+BUCKET = Bucket("bucket", parse_collections("style=styles/{style_id}/", "_manifests/", "bucket"), history_days=30)
 PLAIN, VERSIONED, UNNOTICED = ("", ()), ("Enabled", ()), ("", {"styles/"})
 OLD = {"NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
 
@@ -27,7 +27,11 @@ def expiring(prefix, **fields):
         ([expiring("_manifests/")], PLAIN, [("error", "_manifests/")]),
         ([expiring("_manifests/", Status="Disabled")], PLAIN, [("ok", "bucket")]),
         # The older form of a rule, for the whole bucket.
-        ([{"Prefix": "", "Expiration": {"Days": 90}}], PLAIN, [("error", "_manifests/"), ("notice", "styles/")]),
+        (
+            [{"Prefix": "", "Expiration": {"Days": 90}}],
+            PLAIN,
+            [("error", "_manifests/"), ("notice", "styles/")],
+        ),
         ([expiring("styles/1")], PLAIN, [("notice", "styles/")]),
         ([expiring("styles/")], UNNOTICED, [("warning", "styles/")]),
         (

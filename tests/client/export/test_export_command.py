@@ -8,17 +8,16 @@ import stat
 import struct
 import sys
 import threading
-from dataclasses import replace
 
 import boto3
 import pytest
 from click.testing import CliRunner
 from contract.buckets import NAME, in_moto
 from handlers.account import botocore_session
-from unit.environments import Harness
-from unit.values import COLLECTIONS, PREFIX, PUT, STYLE
+from unit.environments import Harness, with_store
+from unit.values import COLLECTIONS, PREFIX, PUT, in_bucket
+from unit.values import STYLE as ANY_STYLE
 
-from s3_manifest.manifest.collections import Location
 from s3_manifest.reconcile.commit import commit
 from s3_manifest_cli.client.export import FORMATS
 from s3_manifest_cli.client.export.cvat import image_sizes
@@ -29,6 +28,9 @@ from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.main import main
 
 LINE_BREAK = "line\nbreak\x1b[2J.png"
+
+KINDS = in_bucket(COLLECTIONS, NAME)
+STYLE = ANY_STYLE._replace(bucket=NAME)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def bucket():
         session = boto3.Session
         patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))
         with in_moto() as bucket:
-            environment = replace(Harness().environment, store=bucket.store, location=Location(NAME, "us-east-1"))
+            environment = with_store(Harness(collections=KINDS).environment, bucket.store)
             uploaded = {
                 "a.png": {"prompt": "a fox"},
                 "deep/b.png": {"prompt": "a hare"},
@@ -55,7 +57,7 @@ def bucket():
             }
             for name, metadata in uploaded.items():
                 bucket.upload(PREFIX + name, b"bytes", metadata=metadata)
-            assert COLLECTIONS.collection_of(PREFIX + "a.png") == STYLE
+            assert KINDS.contains(STYLE, PREFIX + "a.png")
             commit(environment, STYLE, dict.fromkeys((PREFIX + name for name in uploaded), PUT))
             bucket.upload(PREFIX + "z.png", b"more")
             commit(environment, STYLE, {PREFIX + "z.png": PUT})

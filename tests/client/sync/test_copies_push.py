@@ -228,11 +228,13 @@ def test_if_a_part_of_the_folder_is_unreadable_nothing_is_deleted_in_s3(sides, i
 
 
 def test_sidecars_and_a_nested_collections_files_are_not_pushed(sides):
-    sides.collections = parse_collections("style=styles/{style_id}/, part=styles/16/parts/{part_id}/", "_manifests/")
+    sides.collections = parse_collections(
+        "style=styles/{style_id}/, part=styles/16/parts/{part_id}/", "_manifests/", sides.bucket.name
+    )
     sides.write("a.png", "collection.json", "prompt_metadata.json", "metadata.jsonl", "parts/7/b.png")
     sides.push()
     assert sides.objects == bytes_by_name("a.png")
-    sides.collection = Collection("part", "7", "styles/16/parts/7/", "_manifests/")
+    sides.collection = Collection("part", "7", "styles/16/parts/7/", "_manifests/", sides.bucket.name)
     sides.call("push", sides.folder / "parts/7", "part/7")
     assert sides.objects == {"b.png": content_of("parts/7/b.png")}
 

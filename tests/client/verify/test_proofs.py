@@ -313,8 +313,10 @@ def bucket(request, _account):
 
 def entry(bucket, key):
     """The entry that the reconciler creates for an object."""
-    collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT).collection_of(key)
-    return entry_of(bucket.store.head(key), collection, Location(bucket.store.bucket, REGION), "s3_event")
+    collection = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, bucket.store.bucket).collection_of(
+        bucket.store.bucket, key
+    )
+    return entry_of(bucket.store.head(key), collection, Location(REGION), "s3_event")
 
 
 def expected_of(entry):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from handlers.conftest import forget_settings
 from handlers.lambda_events import s3_event
 
 PAGE = "/api/manifests/style/16"
@@ -305,10 +306,22 @@ def test_the_openapi_document_lists_every_route_and_its_parameters(get):
     }
 
 
+def test_the_catalog_and_the_statistics_name_a_bucket_that_cannot_be_read(account, get, monkeypatch):
+    monkeypatch.setenv("COLLECTIONS", "style=styles/{style_id}/,actor=s3://missing-bucket/actors/{actor_id}/")
+    forget_settings()
+    catalog, stats = get("/api/manifests").json, get("/api/stats").json
+    for answer in (catalog, stats):
+        assert {row["kind"] for row in answer["collections"]} == {"style"}
+        (problem,) = answer["problems"]
+        assert (problem["kind"], problem["s3_bucket"]) == ("actor", "missing-bucket")
+        assert "NoSuchBucket" in problem["problem"]
+    assert stats["partial"]
+
+
 def test_the_catalog_and_the_statistics_list_an_unreadable_manifest(account, get):
     account.put("_manifests/styles/17/manifest.json", b'{"schema": 2}')
     rows = {row.get("style_id"): row for row in get("/api/manifests").json["collections"]}
-    assert rows["17"].keys() == {"kind", "style_id", "s3_prefix", "problem"}
+    assert rows["17"].keys() == {"kind", "style_id", "s3_bucket", "s3_prefix", "problem"}
     assert "total_files" in rows["16"]
     stats = get("/api/stats").json
     assert [item["id"] for item in stats["collections"]] == ["0007", "16"]

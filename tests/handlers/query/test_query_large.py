@@ -218,7 +218,7 @@ def test_a_page_of_the_catalog_lists_as_many_collections_as_fit(account, reconci
     reconcile({"1": s3_event(*keys)})
     shown, after = [], None
     while True:
-        found, after = read_catalog(runtime.store(), runtime.collections(), parallel_map, 1000, after, room=700)
+        found, _, after = read_catalog(runtime.stores(), runtime.collections(), parallel_map, 1000, after, room=700)
         assert 1 <= len(found) <= 3
         shown += [row["style_id"] for row in found]
         if after is None:
@@ -227,7 +227,7 @@ def test_a_page_of_the_catalog_lists_as_many_collections_as_fit(account, reconci
 
 
 def test_a_response_above_lambdas_limit_is_413(account, get, monkeypatch):
-    page = CatalogPage([{"title": "x" * LAMBDA_LIMIT}], None)
+    page = CatalogPage([{"title": "x" * LAMBDA_LIMIT}], [], None)
     monkeypatch.setattr("s3_manifest.http.catalog_routes.read_catalog", lambda *_: page)
     reply = get("/api/manifests")
     assert (reply.status, reply.json["status"]) == (413, 413)

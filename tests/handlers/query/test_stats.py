@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from handlers.lambda_events import s3_event
+from handlers.lambda_events import BUCKET, s3_event
 from handlers.scenarios import Clock
 
 from s3_manifest.aws import runtime
@@ -63,7 +63,8 @@ def test_the_statistics_match_the_manifests(account, get, stored):
     def row(kind, id_, title, prefix):
         manifest = account.manifest(prefix)
         same = ("revision", "complete", "total_files", "total_size_bytes", "created_at", "last_synced")
-        return {"kind": kind, "id": id_, "title": title, "s3_prefix": prefix} | {name: manifest[name] for name in same}
+        place = {"s3_bucket": BUCKET, "s3_prefix": prefix}
+        return {"kind": kind, "id": id_, "title": title} | place | {name: manifest[name] for name in same}
 
     actor = row("actor", "0042", None, "system_actors/training_data/0042/")
     old, young = row("style", "16", None, "styles/16/"), row("style", "17", "Snow", "styles/17/")
@@ -83,6 +84,7 @@ def test_the_statistics_match_the_manifests(account, get, stored):
         "newest_files": None,
         "growth": [{"day": "2026-03-03", "total_collections": 3, "total_files": 4, "total_size_bytes": 42}],
         "growth_partial": False,
+        "problems": [],
         "partial": False,
         "cursor": None,
     }

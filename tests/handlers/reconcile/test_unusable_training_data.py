@@ -30,7 +30,9 @@ def api(request, account, monkeypatch):
     if request.param == "s3":
         boto = boto3.DEFAULT_SESSION
         store = S3Store(BUCKET, s3_client(session=boto), s3_client(retries=False, session=boto))
-        return TrainingDataAPI(S3Service(store, parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT), None))
+        return TrainingDataAPI(
+            S3Service({BUCKET: store}, parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET), None)
+        )
 
     def request_(_pool, method, url, *, headers, body=None, **_):
         parts = urlsplit(url)

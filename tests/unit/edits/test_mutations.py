@@ -4,7 +4,7 @@ import json
 
 import pytest
 from unit.environments import Harness, serial_map
-from unit.values import EVENING, MORNING, NOON, PREFIX, STYLE
+from unit.values import BUCKET, EVENING, MORNING, NOON, PREFIX, STYLE
 
 from s3_manifest.edits import collection_editor
 from s3_manifest.edits.collection_editor import (
@@ -76,7 +76,7 @@ def test_a_missing_file_is_not_deleted(harness, filename):
 
 
 def test_a_file_of_a_nested_collection_is_not_deleted():
-    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/", BUCKET)
     harness = Harness(collections=nested)
     harness.upload("drafts/1/a.png", "drafts/a.png")
     style = nested.lookup("style", "16")
@@ -235,7 +235,7 @@ def test_a_file_uploaded_during_delete_all_stays_with_its_sidecar(harness, monke
 
 
 def test_delete_all_keeps_a_nested_collection():
-    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/", BUCKET)
     harness = Harness(collections=nested)
     harness.upload("a.png", "drafts/1/a.png", "drafts/b.png")
     assert delete_all(harness, collection=nested.lookup("style", "16")).deleted == 2

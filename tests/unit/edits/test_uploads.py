@@ -4,7 +4,7 @@ import base64
 
 import pytest
 from pydantic import ValidationError
-from unit.values import COLLECTIONS, LOCATION, NOON, STYLE
+from unit.values import BUCKET, COLLECTIONS, LOCATION, NOON, STYLE
 
 from s3_manifest.edits.uploads import GenerationRequest, ImageUpload, UploadRequest, image_headers, invalid_filenames
 from s3_manifest.manifest.collections import parse_collections
@@ -82,7 +82,7 @@ def test_a_repeated_name_is_refused():
 
 
 def test_a_name_that_belongs_to_a_nested_collection_is_refused():
-    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/")
+    nested = parse_collections("style=styles/{style_id}/, draft=styles/16/drafts/{draft_id}/", "_manifests/", BUCKET)
     invalid = invalid_filenames(nested, nested.lookup("style", "16"), ["drafts/a.png", "drafts/1/a.png"])
     assert invalid == {1: "it belongs to another collection"}
 

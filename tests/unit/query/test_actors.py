@@ -1,6 +1,6 @@
 import pytest
 from unit.environments import RecordingStore, serial_map
-from unit.values import COLLECTIONS, NOON, ROOT
+from unit.values import BUCKET, COLLECTIONS, NOON, ROOT
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.query import actors
@@ -78,7 +78,7 @@ def bucket(*names, manifests=()):
 
 
 def resolved(store, requested, collections=COLLECTIONS):
-    return actors.resolve(store, collections, serial_map, requested).id
+    return actors.resolve(dict.fromkeys(collections.buckets, store), collections, serial_map, requested).id
 
 
 @pytest.mark.parametrize("requested", [MAN, "0042", "42", "00042"])
@@ -147,11 +147,11 @@ def test_an_impossible_name_raises_no_such_actor(requested):
 
 def test_a_deployment_without_an_actor_pattern_raises_no_such_actor():
     with pytest.raises(NoSuchActor, match="Collections has no pattern"):
-        resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT))
+        resolved(bucket(), "42", parse_collections("style=styles/{style_id}/", ROOT, BUCKET))
 
 
 def test_only_objects_below_the_full_prefix_make_an_actor():
-    collections = parse_collections("actor=actors/{actor_id}/training/", ROOT)
+    collections = parse_collections("actor=actors/{actor_id}/training/", ROOT, BUCKET)
     store = RecordingStore()
     store.upload(f"{ACTORS}{MAN}/training/a.png", b"x")
     store.upload(f"{ACTORS}{WOMAN}/other/a.png", b"x")
@@ -169,7 +169,7 @@ def test_only_objects_below_the_full_prefix_make_an_actor():
     ],
 )
 def test_has_objects_ignores_folders_and_other_collections(key, holds):
-    nested = parse_collections("actor=actors/{actor_id}/, draft=actors/7/drafts/{draft_id}/", ROOT)
+    nested = parse_collections("actor=actors/{actor_id}/, draft=actors/7/drafts/{draft_id}/", ROOT, BUCKET)
     store = RecordingStore(now=lambda: NOON)
     store.upload("actors/7/", b"")
     store.upload(key, b"x")

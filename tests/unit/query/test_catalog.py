@@ -1,6 +1,6 @@
 import pytest
 from unit.environments import serial_map
-from unit.values import COLLECTIONS, NOON, file_observation, head_of, sidecar_observation
+from unit.values import BUCKET, COLLECTIONS, NOON, file_observation, head_of, sidecar_observation
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.encoding import encode_head
@@ -8,9 +8,12 @@ from s3_manifest.query.catalog import Position, read_catalog
 from s3_manifest.query.cursors import encode_cursor
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import ReadFailed
 
 NESTED = parse_collections(
-    "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/16/{draft_id}/", "_manifests/"
+    "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/16/{draft_id}/",
+    "_manifests/",
+    BUCKET,
 )
 
 
@@ -22,11 +25,15 @@ def with_manifests(collections, *names):
     return store
 
 
+def in_each_bucket(store, collections):
+    return dict.fromkeys(collections.buckets, store)
+
+
 def read(store, collections=COLLECTIONS, limit=1000):
     """The names on each page, to the last one."""
     after, pages = None, []
     while after or not pages:
-        rows, after = read_catalog(store, collections, serial_map, limit, after)
+        rows, _, after = read_catalog(in_each_bucket(store, collections), collections, serial_map, limit, after)
         pages.append([(row["kind"], row[f"{row['kind']}_id"]) for row in rows])
         assert len(pages) <= 1000, "the pages have no end"
     return pages
@@ -41,12 +48,13 @@ def test_a_row_has_the_totals_of_its_manifest():
         sidecar_observation("collection.json", title="Snow"),
     ]
     heads.save(store, collection, head_of(*observations, complete=False), None)
-    (row,), following = read_catalog(store, COLLECTIONS, serial_map, 10, None)
+    (row,), _, following = read_catalog(in_each_bucket(store, COLLECTIONS), COLLECTIONS, serial_map, 10, None)
     assert following is None
     assert row == {
         "kind": "style",
         "style_id": "16",
         "style_title": "Snow",
+        "s3_bucket": BUCKET,
         "s3_prefix": "styles/16/",
         "revision": 1,
         "complete": False,
@@ -89,13 +97,17 @@ def test_more_collections_than_one_listing_returns_are_all_listed(limit):
 
 def test_continuing_after_a_deleted_collection_misses_no_other():
     store = with_manifests(COLLECTIONS, ("style", "a"), ("style", "c"))
-    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="style", id="b")))
+    rows, _, _ = read_catalog(
+        in_each_bucket(store, COLLECTIONS), COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="style", id="b"))
+    )
     assert [row["style_id"] for row in rows] == ["c"]
 
 
 def test_continuing_after_a_kind_that_is_no_longer_configured_misses_no_other():
     store = with_manifests(COLLECTIONS, ("actor", "1"), ("style", "1"))
-    rows, _ = read_catalog(store, COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="brush", id="1")))
+    rows, _, _ = read_catalog(
+        in_each_bucket(store, COLLECTIONS), COLLECTIONS, serial_map, 10, encode_cursor(Position(kind="brush", id="1"))
+    )
     assert [row["kind"] for row in rows] == ["style"]
 
 
@@ -104,6 +116,36 @@ def test_a_nested_collection_is_listed_beside_the_outer_one(limit):
     names = [("draft", "x"), ("style", "16"), ("style", "9"), ("variant", "9")]
     pages = read(with_manifests(NESTED, *names), NESTED, limit)
     assert [name for page in pages for name in page] == names
+
+
+class Denied(MemoryStore):
+    """A bucket that the functions may not list."""
+
+    def folders(self, prefix, *, after="", limit=1000):
+        raise ReadFailed(prefix, "not listed: 403")
+
+
+TWO = parse_collections("style=styles/{style_id}/, actor=s3://other/actors/{actor_id}/", "_manifests/", BUCKET)
+
+
+def test_the_collections_of_all_buckets_are_listed():
+    buckets = {BUCKET: with_manifests(TWO, ("style", "16")), "other": with_manifests(TWO, ("actor", "7"))}
+    rows, problems, _ = read_catalog(buckets, TWO, serial_map, 10, None)
+    assert [(row["kind"], row["s3_bucket"]) for row in rows] == [("actor", "other"), ("style", BUCKET)]
+    assert problems == []
+
+
+def test_a_bucket_that_cannot_be_read_does_not_hold_up_the_others():
+    buckets = {BUCKET: with_manifests(TWO, ("style", "16")), "other": Denied()}
+    rows, problems, following = read_catalog(buckets, TWO, serial_map, 10, None)
+    assert ([row["kind"] for row in rows], following) == (["style"], None)
+    assert [(problem.kind, problem.s3_bucket) for problem in problems] == [("actor", "other")]
+    assert "403" in problems[0].problem
+
+
+def test_if_no_bucket_can_be_read_the_catalog_fails():
+    with pytest.raises(ReadFailed):
+        read_catalog({BUCKET: Denied(), "other": Denied()}, TWO, serial_map, 10, None)
 
 
 def test_a_nested_collection_without_an_outer_one_is_listed():
@@ -137,7 +179,7 @@ class Counting(MemoryStore):
 
 
 def row_of(store):
-    ((row, *others), following) = read_catalog(store, COLLECTIONS, serial_map, 10, None)
+    ((row, *others), _, following) = read_catalog(in_each_bucket(store, COLLECTIONS), COLLECTIONS, serial_map, 10, None)
     assert (others, following) == ([], None)
     return row
 
@@ -166,7 +208,7 @@ def stored_as(body, metadata=None, **facts):
 )
 def test_an_unreadable_manifest_is_listed_with_its_problem_whatever_its_metadata(body, problem, metadata):
     row = row_of(stored_as(body, metadata))
-    assert row.keys() == {"kind", "style_id", "s3_prefix", "problem"}
+    assert row.keys() == {"kind", "style_id", "s3_bucket", "s3_prefix", "problem"}
     assert (row["kind"], row["style_id"], row["s3_prefix"]) == ("style", "16", "styles/16/")
     assert problem in row["problem"]
 
@@ -207,7 +249,7 @@ def test_pages_continue_after_unreadable_manifests():
 
 def test_a_kind_that_is_not_configured_is_not_listed():
     everything = with_manifests(NESTED, ("style", "1"), ("variant", "1"))
-    assert read(everything, parse_collections("style=styles/{style_id}/", "_manifests/")) == [[("style", "1")]]
+    assert read(everything, parse_collections("style=styles/{style_id}/", "_manifests/", BUCKET)) == [[("style", "1")]]
 
 
 def test_a_collection_without_a_manifest_is_not_listed():

@@ -13,7 +13,7 @@ from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot
 
-MAN = Collection("actor", "0042_european_30_male", "actors/0042_european_30_male/", ROOT)
+MAN = Collection("actor", "0042_european_30_male", "actors/0042_european_30_male/", ROOT, BUCKET)
 MEBIBYTE = 1 << 20
 
 
@@ -39,7 +39,7 @@ def test_an_actor_has_its_number_and_its_name():
 
 
 def test_an_actor_without_a_number_has_its_name_as_id():
-    nameless = Collection("actor", "somebody", "actors/somebody/", ROOT)
+    nameless = Collection("actor", "somebody", "actors/somebody/", ROOT, BUCKET)
     assert training_data(nameless, HEAD, []).actor_id == "somebody"
 
 

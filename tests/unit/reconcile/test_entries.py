@@ -25,19 +25,19 @@ def entry_described(**metadata):
 
 
 @pytest.mark.parametrize(
-    ("location", "url"),
+    ("location", "bucket", "url"),
     [
-        (Location("b", "us-east-1"), "https://b.s3.us-east-1.amazonaws.com/k"),
-        (Location("b", "eu-central-1"), "https://b.s3.eu-central-1.amazonaws.com/k"),
-        (Location("b", "cn-north-1", "amazonaws.com.cn"), "https://b.s3.cn-north-1.amazonaws.com.cn/k"),
-        (Location("my.dotted.b", "us-west-2"), "https://s3.us-west-2.amazonaws.com/my.dotted.b/k"),
-        (Location("b", "r", endpoint="http://127.0.0.1:9000"), "http://127.0.0.1:9000/b/k"),
-        (Location("b", "r", endpoint="http://127.0.0.1:9000/"), "http://127.0.0.1:9000/b/k"),
-        (Location("d.b", "r", endpoint="https://minio.example/s3"), "https://minio.example/s3/d.b/k"),
+        (Location("us-east-1"), "b", "https://b.s3.us-east-1.amazonaws.com/k"),
+        (Location("eu-central-1"), "b", "https://b.s3.eu-central-1.amazonaws.com/k"),
+        (Location("cn-north-1", "amazonaws.com.cn"), "b", "https://b.s3.cn-north-1.amazonaws.com.cn/k"),
+        (Location("us-west-2"), "my.dotted.b", "https://s3.us-west-2.amazonaws.com/my.dotted.b/k"),
+        (Location("r", endpoint="http://127.0.0.1:9000"), "b", "http://127.0.0.1:9000/b/k"),
+        (Location("r", endpoint="http://127.0.0.1:9000/"), "b", "http://127.0.0.1:9000/b/k"),
+        (Location("r", endpoint="https://minio.example/s3"), "d.b", "https://minio.example/s3/d.b/k"),
     ],
 )
-def test_a_url_has_the_endpoint_of_the_bucket(location, url):
-    assert object_url(location, "k") == url
+def test_a_url_has_the_endpoint_of_the_bucket(location, bucket, url):
+    assert object_url(location, bucket, "k") == url
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_url_has_the_endpoint_of_the_bucket(location, url):
     ],
 )
 def test_a_url_percent_encodes_the_key(key, path):
-    assert object_url(Location("b", "r"), key) == f"https://b.s3.r.amazonaws.com/{path}"
+    assert object_url(Location("r"), "b", key) == f"https://b.s3.r.amazonaws.com/{path}"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 from unit.environments import Harness, RecordingStore
-from unit.values import COLLECTIONS, NOON, PREFIX, STYLE
+from unit.values import BUCKET, COLLECTIONS, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep
@@ -119,7 +119,9 @@ def test_a_head_is_created_only_where_none_exists():
 
 
 def test_files_of_a_nested_collection_are_not_part_of_the_outer_one():
-    nested = parse_collections("style=styles/{style_id}/, variant=styles/{variant_id}/variants/", COLLECTIONS.root)
+    nested = parse_collections(
+        "style=styles/{style_id}/, variant=styles/{variant_id}/variants/", COLLECTIONS.root, BUCKET
+    )
     harness = Harness(collections=nested)
     harness.upload("variants/x.jpg", "variantsx/y.jpg")
     harness.commit(harness.upload("new.jpg"), collection=nested.lookup("style", "16"))

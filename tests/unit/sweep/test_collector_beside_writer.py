@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.environments import Harness
+from unit.environments import Harness, with_store
 from unit.sweeping import complete_harness
 from unit.values import NOON, PREFIX, PUT, STYLE
 
@@ -80,11 +80,12 @@ def files_of(harness: Harness) -> dict[str, str]:
 
 def write(harness: Harness, store: Any) -> None:
     keys = [PREFIX + name for name in ("0002.jpg", "0011b.jpg", "0013.jpg", "0023.jpg")]
-    commit(replace(harness.environment, store=store), STYLE, dict.fromkeys(keys, PUT))
+    commit(with_store(harness.environment, store), STYLE, dict.fromkeys(keys, PUT))
 
 
 def run_collector(harness: Harness, store: Any) -> None:
-    collect_garbage(replace(harness.environment, store=store, history_days=HISTORY_DAYS), STYLE)
+    environment = replace(harness.environment, history_days=HISTORY_DAYS)
+    collect_garbage(with_store(environment, store), STYLE)
 
 
 def until_killed(act: Act, harness: Harness, number: int) -> None:

@@ -11,7 +11,7 @@ from unit.sweeping import (
     names,
     run_sweep,
 )
-from unit.values import COLLECTIONS, EVENING, MORNING, NOON, PREFIX, STYLE
+from unit.values import BUCKET, COLLECTIONS, EVENING, MORNING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.collections import parse_collections
@@ -25,7 +25,7 @@ from s3_manifest.sweep.sweep import RECHECK_SECONDS
 pytestmark = pytest.mark.usefixtures("small_pages")
 
 HEAD = STYLE.head_key
-NESTED = parse_collections("style=styles/{style_id}/, draft=styles/16/{draft_id}/", COLLECTIONS.root)
+NESTED = parse_collections("style=styles/{style_id}/, draft=styles/16/{draft_id}/", COLLECTIONS.root, BUCKET)
 
 
 def lost(harness, *filenames):

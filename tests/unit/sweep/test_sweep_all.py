@@ -1,7 +1,7 @@
 import pytest
 from unit.environments import Harness, RecordingStore, seconds
 from unit.sweeping import PAUSE
-from unit.values import COLLECTIONS, PUT
+from unit.values import BUCKET, COLLECTIONS, PUT
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
@@ -9,7 +9,9 @@ from s3_manifest.reconcile.commit import commit
 from s3_manifest.sweep.jobs import run_job
 
 NESTED = parse_collections(
-    "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/drafts/{draft_id}/", COLLECTIONS.root
+    "style=styles/{style_id}/, variant=styles/{variant_id}/variants/, draft=styles/drafts/{draft_id}/",
+    COLLECTIONS.root,
+    BUCKET,
 )
 
 
