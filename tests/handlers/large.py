@@ -56,7 +56,7 @@ def publish(account: Account, count: int, facts_of: Callable[[int], Mapping[str,
     entries = [entry(f"{number:05}.png", **facts_of(number)) for number in range(count)]
     size = sum(file.size_bytes for file in entries)
     commit = facts.get("commit", "c1")
-    page_layout = layout.build_layout([layout.LoadedRun(Run(entries))], was_paged=False, name=f"{FOLDER}pages/{commit}")
+    page_layout = layout.build_layout([layout.LoadedRun(Run(entries))], name=f"{FOLDER}pages/{commit}")
     defaults = {
         "kind": "style",
         "id": "16",

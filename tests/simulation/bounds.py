@@ -22,7 +22,6 @@ class Bounds:
     @staticmethod
     def drawn(chance: Random) -> "Bounds":
         inline = chance.choice((1, 2, 3, 2000))
-        paged = chance.choice((1, 2)) if inline < 2000 else 1000
         largest = chance.choice((2, 3))
         return Bounds(
             (
@@ -30,7 +29,6 @@ class Bounds:
                 (working_set, "MAX_PAGES", chance.choice((1, 2, 32))),
                 (lease, "MIN_KEYS", chance.choice((1, 2, 500))),
                 (layout, "MAX_INLINE", inline),
-                (layout, "MIN_PAGED", min(paged, inline)),
                 (layout, "MAX_PAGE", largest),
                 (layout, "MIN_PAGE", chance.choice((1, largest // 2 + 1))),
                 (heads, "CHECKPOINT_EVERY", chance.choice((1, 2, 3, 100))),

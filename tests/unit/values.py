@@ -36,7 +36,7 @@ STYLE = Collection("style", "16", PREFIX, ROOT, BUCKET)
 ACTOR = Collection("actor", "7", "actors/7/", ROOT, BUCKET)
 MORNING, NOON, EVENING = (f"2026-03-01T{hour}:00:00.000Z" for hour in ("08", "12", "20"))
 PUT = "ObjectCreated:Put"
-SMALL_PAGES = {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}
+SMALL_PAGES = {"MAX_INLINE": 8, "MAX_PAGE": 6, "MIN_PAGE": 2}
 SOME_MD5 = "0123456789abcdef0123456789abcdef"
 OTHER_MD5 = "fedcba9876543210fedcba9876543210"
 
@@ -80,9 +80,7 @@ def head_after(
     """The manifest after a commit of these observations, caused by a ``Put``."""
     slots = layout.head_slots(head)
     delta = delta_of(head, *observations, collection=collection)
-    entries_layout = layout.build_layout(
-        layout.join_small_runs(layout.apply_changes(slots, delta.changes)), was_paged=False, name="p"
-    )
+    entries_layout = layout.build_layout(layout.join_small_runs(layout.apply_changes(slots, delta.changes)), name="p")
     facts = CommitFacts(commit, now, complete, **facts)
     return apply(head, collection, delta, entries_layout, facts)
 

@@ -15,9 +15,8 @@ from s3_manifest.manifest.model import Entry, Head, PageRef, Role
 from s3_manifest.manifest.runs import Run, Totals
 
 MAX_INLINE = 2000
-"""The most entries that a head holds itself."""
-MIN_PAGED = 1000
-"""With fewer entries the pages move back into the head; well below ``MAX_INLINE``, to avoid oscillation."""
+"""The most entries that a head holds itself; more are in pages. It follows from their number alone, not from how many
+there were before: what the head says of captions must not depend on the order of changes."""
 MAX_PAGE, MIN_PAGE = 2000, 500
 """The bounds of the number of entries in a page that a commit writes."""
 
@@ -128,7 +127,7 @@ def pages_to_read(slots: Sequence[Slot], broken: Container[str] = ()) -> list[in
     Pages with ``broken`` keys cannot be read: a small page beside one stays small until the repair.
     """
     unread = {index for index, slot in enumerate(slots) if isinstance(slot, PageRef) and slot.key not in broken}
-    if sum(slot.total_entries for slot in slots) < MIN_PAGED:
+    if sum(slot.total_entries for slot in slots) <= MAX_INLINE:
         return sorted(unread)
     small = [index for index in range(len(slots)) if index not in unread and _is_small(slots[index])]
     # The next page or, for the last, the previous page.
@@ -136,14 +135,14 @@ def pages_to_read(slots: Sequence[Slot], broken: Container[str] = ()) -> list[in
     return sorted(neighbours & unread)
 
 
-def build_layout(slots: Sequence[Slot], *, was_paged: bool, name: str) -> Layout:
+def build_layout(slots: Sequence[Slot], *, name: str) -> Layout:
     """The layout of a new head; new pages have the keys ``<name>-<n>.json``.
 
     ``pages_to_read`` must be empty for these slots.
     """
     total = sum(slot.total_entries for slot in slots)
     all_loaded = all(isinstance(slot, LoadedRun) for slot in slots)
-    if all_loaded and (total < MIN_PAGED or (total <= MAX_INLINE and not was_paged)):
+    if all_loaded and total <= MAX_INLINE:
         return Layout(
             tuple(entry for slot in slots if isinstance(slot, LoadedRun) for entry in slot.run.entries()), (), ()
         )

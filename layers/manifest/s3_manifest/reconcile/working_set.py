@@ -79,7 +79,4 @@ class WorkingSet:
         slots = layout.join_small_runs(layout.apply_changes(self.slots, changes))
         while indices := layout.pages_to_read(slots, self.broken):
             slots = layout.join_small_runs(self._read(slots, indices))
-        was_paged = self.snapshot.head is not None and bool(self.snapshot.head.pages)
-        return layout.build_layout(
-            slots, was_paged=was_paged, name=f"{self.snapshot.collection.pages_folder}{commit_id}"
-        )
+        return layout.build_layout(slots, name=f"{self.snapshot.collection.pages_folder}{commit_id}")
