@@ -112,6 +112,7 @@ def environment(
     """The environment of our handler."""
     return Environment(
         stores={BUCKET: store},
+        subscribed_at=lambda _collection: None,
         collections=COLLECTIONS,
         location=LOCATION,
         md5_max_bytes=0,

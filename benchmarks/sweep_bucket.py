@@ -39,6 +39,7 @@ def sweep_bucket(endpoint: str, collection: Collection) -> Head:
     jobs: deque[Job] = deque([Sweep(kind=collection.kind, id=collection.id)])
     environment = Environment(
         stores={BUCKET: store},
+        subscribed_at=lambda _collection: None,
         collections=COLLECTIONS,
         location=Location(REGION),
         md5_max_bytes=0,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -85,6 +86,11 @@ class Account:
     def make_bucket(self, name: str) -> None:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
+    def subscribe(self, since: str) -> None:
+        """Records that the changes of all prefixes are announced since this time."""
+        subscription = {"since": since, "deployment": "images"}
+        self.put("_manifests/subscription.json", json.dumps({"schema": 1, "prefixes": {"": subscription}}).encode())
+
     def put(self, key: str, body: bytes = b"data", **facts: Any) -> str:
         """Uploads an object; returns its ETag."""
         return self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **facts)["ETag"].strip('"')
@@ -106,6 +112,13 @@ class Account:
     def put_at_once(self, key: str) -> None:
         """Stores an object without the API, which is faster for many objects."""
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, b"data")
+
+    def antedate(self, *keys: str) -> None:
+        """Makes objects older than the subscription."""
+        for key in keys:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(BUCKET, key).last_modified = datetime(
+                2019, 1, 1, tzinfo=UTC
+            )
 
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=BUCKET, Key=key)

@@ -32,7 +32,14 @@ Handle = Callable[..., list[str]]
 
 def forget_settings() -> None:
     """Clears the caches that a new process starts without."""
-    for cached in (settings.settings, runtime.stores, runtime.collections, runtime._events, runtime._sqs):
+    for cached in (
+        settings.settings,
+        runtime.stores,
+        runtime.collections,
+        runtime._events,
+        runtime._sqs,
+        runtime._subscriptions,
+    ):
         cached.cache_clear()
 
 
@@ -70,6 +77,7 @@ def account(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
         }.items():
             monkeypatch.setenv(name, value)
         forget_settings()
+        account.subscribe("2020-01-01T00:00:00.000Z")
         yield account
     forget_settings()
 
@@ -136,7 +144,7 @@ def sweep_on(account: Account, sweep: Handle, pass_seconds: Callable[[float], No
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits so small that a few files need pages."""
-    for name, bound in {"MAX_INLINE": 8, "MIN_PAGED": 4, "MAX_PAGE": 6, "MIN_PAGE": 2}.items():
+    for name, bound in {"MAX_INLINE": 8, "MAX_PAGE": 6, "MIN_PAGE": 2}.items():
         monkeypatch.setattr(layout, name, bound)
 
 

@@ -33,7 +33,7 @@ class Mutant:
 
 
 _LOAD = "        snapshot = environment.load(collection, self.unreadable_etag)\n        yields"
-_OBSERVE_EARLY = "        early = Observer(environment, collection, self.causes, {}).observe(self.pending)\n"
+_OBSERVE_EARLY = "        early = Observer(environment, collection, {}).observe(self.pending)\n"
 _OBSERVE = "            observations, failures = observer.observe(keys)\n"
 _SAVE = (
     "        heads.save(environment.store(snapshot.collection), snapshot.collection, head, replaces=snapshot.etag)\n"

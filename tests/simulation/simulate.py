@@ -292,6 +292,7 @@ class Simulation:
         hasty = self.chance.random() < 0.1
         return Environment(
             stores={BUCKET: self._bucket()},
+            subscribed_at=lambda _collection: None,
             collections=COLLECTIONS,
             location=Location("us-east-1"),
             md5_max_bytes=1000,

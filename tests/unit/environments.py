@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unit.values import COLLECTIONS, LOCATION, NOON, PREFIX, PUT, STYLE
+from unit.values import COLLECTIONS, LOCATION, MORNING, NOON, PREFIX, PUT, STYLE
 
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Collections
@@ -101,6 +101,7 @@ class Harness:
     seconds_left: Callable[[], float] = lambda: 900.0
     random: Callable[[], float] = lambda: 0.5
     now: str = NOON
+    subscribed_at: str | None = MORNING
     ids: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ class Harness:
     def environment(self) -> Environment:
         return Environment(
             stores=dict.fromkeys(self.collections.buckets, self.store),
+            subscribed_at=lambda _collection: self.subscribed_at,
             collections=self.collections,
             location=LOCATION,
             md5_max_bytes=self.md5_max_bytes,

@@ -2,22 +2,26 @@
 
 import json
 
+import pytest
 from handlers.lambda_answers import failed_ids
 from handlers.lambda_events import SOMEBODYS_ATTRIBUTE, Context, s3_event, sqs_record
 
 import reconcile_handler
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
 
+RECORD = "_manifests/subscription.json"
+
 
 def test_the_first_event_of_a_collection_lists_all_existing_objects(account, reconcile, pass_seconds):
     names = account.fill("styles/16/", 30)
+    account.antedate("styles/16/image_00007.png")
     account.put("styles/160/another.png")
     assert reconcile({"1": s3_event("styles/16/image_00007.png")}) == []
     manifest = account.manifest("styles/16/")
     assert [entry["filename"] for entry in manifest["files"]] == names
     assert (manifest["complete"], manifest["total_files"], manifest["revision"]) == (True, 30, 1)
     sources = {entry["filename"]: entry["source"] for entry in manifest["files"]}
-    assert (sources["image_00007.png"], sources["image_00008.png"]) == ("s3_event", "s3_scan")
+    assert (sources["image_00007.png"], sources["image_00008.png"]) == ("s3_scan", "s3_event")
     pass_seconds(60)
     assert account.received() == []
     assert account.queued() == []
@@ -109,3 +113,35 @@ def test_a_job_in_the_change_queue_and_a_notification_in_the_sweep_queue_fail(ac
     assert sweep({"notification": json.dumps(s3_event("styles/16/a"))}) == ["notification"]
     assert account.requests == []
     assert [line["message_id"] for line in log() if line["message"] == "failed"] == ["plain", "marked", "notification"]
+
+
+def test_the_subscription_record_is_read_until_it_has_the_prefix_and_then_not_again(account, reconcile, new_process):
+    account.delete(RECORD)
+    account.put("styles/16/a.png")
+    reads = []
+    for since in (None, None, "2020-01-01T00:00:00.000Z", "2040-01-01T00:00:00.000Z"):
+        if since:
+            account.subscribe(since)
+        account.requests.clear()
+        assert reconcile({"1": s3_event("styles/16/a.png")}) == []
+        reads.append([request.key for request in account.sent("GET")].count(RECORD))
+    assert reads == [1, 1, 1, 0]
+    assert account.files("styles/16/")["a.png"]["source"] == "s3_event"
+    new_process()
+    account.requests.clear()
+    account.put("styles/16/b.png")
+    assert reconcile({"1": s3_event("styles/16/b.png")}) == []
+    assert [request.key for request in account.sent("GET")].count(RECORD) == 1
+    assert account.files("styles/16/")["b.png"]["source"] == "s3_scan"
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"schema": 2, "prefixes": {}}'])
+def test_messages_fail_while_the_subscription_record_is_unreadable(account, reconcile, body, log):
+    account.put(RECORD, body)
+    account.put("styles/16/a.png")
+    assert reconcile({"1": s3_event("styles/16/a.png")}) == ["1"]
+    assert RECORD in str(log())
+    assert account.below("_manifests/") == [RECORD]
+    account.subscribe("2020-01-01T00:00:00.000Z")
+    assert reconcile({"1": s3_event("styles/16/a.png")}) == []
+    assert account.files("styles/16/")["a.png"]["source"] == "s3_event"

@@ -79,11 +79,12 @@ def test_title_and_generations_are_from_collection_json_whichever_arrives_first(
 
 
 def test_undeclared_files_belong_to_a_generation_with_their_source_and_count(account, arrive):
-    for name in ("listed.png", "also listed.png"):
+    for name in ("old.png", "also old.png"):
         account.put(f"{PREFIX}{name}")
+        account.antedate(f"{PREFIX}{name}")
     arrive(f"{PREFIX}a.png", b"x")
-    account.delete(f"{PREFIX}listed.png")
-    arrive(f"{PREFIX}listed.png", b"overwritten")
+    account.delete(f"{PREFIX}old.png")
+    arrive(f"{PREFIX}old.png", b"overwritten")
     manifest = arrive(f"{PREFIX}b.png", b"x")
     assert {(item["type"], item["image_count"]) for item in manifest["generations"]} == {
         ("s3_event", 3),

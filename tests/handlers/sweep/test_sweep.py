@@ -356,14 +356,14 @@ def test_a_malformed_job_fails_alone_with_the_reason_in_the_log(known, sweep, lo
 @pytest.mark.parametrize("id_", ["", "a/b", "../x", "/", "x" * 1100])
 def test_a_job_for_an_impossible_collection_is_dropped(account, sweep, id_):
     assert sweep({"m": Sweep(kind="style", id=id_), "n": Sweep(kind="voice", id=id_)}) == []
-    assert account.below("_manifests/") == []
+    assert account.below("_manifests/") == ["_manifests/subscription.json"]
 
 
 def test_a_sweep_of_a_collection_without_objects_creates_no_manifest(account, sweep):
     assert sweep({"m": STYLE}) == []
     account.put(PREFIX, b"")
     assert sweep({"m": STYLE}) == []
-    assert account.below("_manifests/") == []
+    assert account.below("_manifests/") == ["_manifests/subscription.json"]
 
 
 def test_an_unexpected_exception_is_logged_as_a_crash_and_fails_only_its_message(

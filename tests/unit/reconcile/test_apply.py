@@ -18,6 +18,7 @@ from unit.values import (
 )
 
 from s3_manifest.reconcile.delta import generations_after
+from s3_manifest.sidecars.content import GenerationDeclaration
 
 THREE = (
     file_observation("a.jpg"),
@@ -204,7 +205,7 @@ def counts(entries):
     return [(g.type, g.generation_id, g.image_count, g.generated_at) for g in generations]
 
 
-def test_the_files_of_each_generation_are_counted_oldest_first():
+def test_the_files_of_each_generation_are_counted():
     assert counts(
         [
             declared("a", "lora", 2, last_modified=EVENING),
@@ -214,11 +215,33 @@ def test_the_files_of_each_generation_are_counted_oldest_first():
             entry("e", last_modified=EVENING),
         ]
     ) == [
-        ("sdxl", 1, 1, MORNING),
         ("lora", 1, 1, NOON),
         ("lora", 2, 2, NOON),
         ("s3_event", 1, 1, EVENING),
+        ("sdxl", 1, 1, MORNING),
     ]
+
+
+def test_declared_generations_are_listed_oldest_first_and_the_others_by_type_and_id():
+    files = [declared(f"{run}.jpg", "lora", run, last_modified=NOON) for run in ("b", 10, 2, "007")]
+    runs = [
+        GenerationDeclaration(generation_id=run, type="sdxl", generated_at=at, metadata={})
+        for run, at in ((1, EVENING), (2, MORNING))
+    ]
+    generations = generations_after((), [file_change(None, file) for file in files], runs)
+    assert [item.generation_id for item in generations] == [2, 1, 2, 10, "007", "b"]
+
+
+def test_the_order_of_generations_does_not_depend_on_a_file_that_was_deleted_again():
+    brief = declared("brief", "sdxl", 1, last_modified=MORNING)
+    files = [declared("a", "lora", 1, last_modified=NOON), declared("b", "sdxl", 1, last_modified=EVENING)]
+    uploads = [file_change(None, file) for file in files]
+    observed = generations_after(
+        generations_after((), [file_change(None, brief), *uploads]), [file_change(brief, None)]
+    )
+    missed = generations_after((), uploads)
+    assert [(item.type, item.image_count) for item in observed] == [(item.type, item.image_count) for item in missed]
+    assert observed != missed  # in the date of one of them
 
 
 def test_a_generation_has_the_date_of_its_first_image():

@@ -155,7 +155,7 @@ def dates(generations):
         ([file_change(None, generated("c", MORNING))], [(1, 3, MORNING)]),
         ([file_change(None, generated("c", EVENING))], [(1, 3, NOON)]),
         ([file_change(generated("a", NOON), generated("a", NOON, run=2))], [(1, 1, NOON), (2, 1, NOON)]),
-        ([file_change(None, generated("c", MORNING, run=2))], [(2, 1, MORNING), (1, 2, NOON)]),
+        ([file_change(None, generated("c", MORNING, run=2))], [(1, 2, NOON), (2, 1, MORNING)]),
         (
             [
                 file_change(generated("a", NOON), None),

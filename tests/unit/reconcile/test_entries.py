@@ -15,7 +15,7 @@ from unit.values import (
 
 from s3_manifest.manifest.collections import Location, object_url
 from s3_manifest.manifest.encoding import encode_head
-from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, keep_source
+from s3_manifest.reconcile.entries import decode_metadata, entry_of, is_folder, keep_announced, source_of
 from s3_manifest.sidecars.applied import Observation
 from s3_manifest.storage.store import Present
 
@@ -228,27 +228,48 @@ def test_metadata_of_every_name_is_decoded():
     assert (described.prompt, described.metadata) == ("café", {"camera": "画"})
 
 
-def test_the_same_object_observed_from_another_source_leaves_its_entry_unchanged():
-    by_event, by_scan = entry(source="s3_event"), entry(source="s3_scan")
-    assert keep_source(by_event, by_scan) is by_event
-    assert keep_source(by_scan, by_event) is by_scan
+@pytest.mark.parametrize(
+    ("last_modified", "subscribed_at", "source"),
+    [
+        ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:00.000Z", "s3_event"),
+        ("2026-03-01T12:00:01.000Z", "2026-03-01T12:00:00.000Z", "s3_event"),
+        ("2026-03-01T11:59:59.000Z", "2026-03-01T12:00:00.000Z", "s3_scan"),
+        ("2026-03-01T12:00:00.000Z", None, "s3_scan"),
+    ],
+)
+def test_the_source_of_an_object_follows_from_its_time_and_that_of_the_subscription(
+    last_modified, subscribed_at, source
+):
+    assert source_of(last_modified, subscribed_at) == source
+
+
+def test_an_object_that_was_announced_stays_so_and_one_that_was_not_is_corrected():
+    announced, found = entry(source="s3_event"), entry(source="s3_scan")
+    assert keep_announced(announced, found) is announced
+    assert keep_announced(found, announced) is announced
+
+
+def test_observing_the_same_object_again_returns_its_very_entry():
+    for source in ("s3_event", "s3_scan"):
+        before = entry(source=source)
+        assert keep_announced(before, entry(source=source)) is before
 
 
 @pytest.mark.parametrize("facts", [{"etag": "f" * 32}, {"last_modified": NOON}, {"size": 4}, {"version_id": "v2"}])
-def test_another_object_at_the_key_has_the_source_of_its_own_observation(facts):
+def test_another_object_at_the_key_has_its_own_source(facts):
     newer = entry(source="s3_scan", **facts)
-    assert keep_source(entry(source="s3_event"), newer) == newer
+    assert keep_announced(entry(source="s3_event"), newer) == newer
 
 
-def test_a_new_fact_of_the_same_object_is_adopted_and_its_source_stays():
-    colder = keep_source(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
+def test_a_new_fact_of_an_announced_object_is_adopted_and_its_source_stays():
+    colder = keep_announced(entry(source="s3_event"), entry(source="s3_scan", storage_class="GLACIER"))
     assert (colder.storage_class, colder.source, colder.generation_type) == ("GLACIER", "s3_event", "s3_event")
 
 
 @pytest.mark.parametrize("declared", ["lora", "s3_scan", "s3_event"])
-def test_a_declared_generation_stays_declared_whatever_the_source_of_the_observation(declared):
+def test_a_declared_generation_stays_declared_whatever_the_source(declared):
     metadata = {"generation-type": declared}
-    by_event = entry(source="s3_event", metadata=metadata)
-    by_scan = entry(source="s3_scan", metadata=metadata)
-    assert keep_source(by_event, by_scan).generation_type == declared
-    assert keep_source(by_scan, by_event).generation_type == declared
+    announced = entry(source="s3_event", metadata=metadata)
+    found = entry(source="s3_scan", metadata=metadata)
+    assert keep_announced(announced, found).generation_type == declared
+    assert keep_announced(found, announced).generation_type == declared

@@ -2,7 +2,7 @@
 
 import pytest
 from unit.environments import Harness, RecordingStore
-from unit.values import BUCKET, COLLECTIONS, NOON, PREFIX, STYLE
+from unit.values import BUCKET, COLLECTIONS, MORNING, NOON, PREFIX, STYLE
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import Sweep
@@ -26,14 +26,20 @@ def test_an_empty_collection_is_complete_at_once():
     assert (harness.filenames(), harness.head().complete, harness.queued_jobs) == ([], True, [])
 
 
-def test_each_entry_has_an_event_or_the_listing_as_its_source():
-    harness = Harness()
-    harness.upload("old.jpg")
-    harness.commit(harness.upload("new.jpg"))
-    assert {entry.filename: entry.source for entry in harness.head().files} == {
-        "new.jpg": "s3_event",
-        "old.jpg": "s3_scan",
+@pytest.mark.parametrize("trigger", ["old.jpg", "new.jpg"])
+def test_the_source_of_each_entry_is_the_same_whichever_key_causes_the_first_commit(trigger):
+    harness = Harness(subscribed_at=NOON)
+    harness.upload("old.jpg", last_modified=MORNING)
+    harness.upload("new.jpg", last_modified=NOON)
+    harness.commit([PREFIX + trigger])
+    assert {entry.filename: (entry.source, entry.generation_type) for entry in harness.head().files} == {
+        "new.jpg": ("s3_event", "s3_event"),
+        "old.jpg": ("s3_scan", "s3_scan"),
     }
+    assert [(group.type, group.image_count) for group in harness.head().generations] == [
+        ("s3_event", 1),
+        ("s3_scan", 1),
+    ]
 
 
 def test_every_key_is_observed_once():

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from unit.environments import Harness, seconds
-from unit.values import OTHER_MD5, PREFIX, SOME_MD5, STYLE
+from unit.values import MORNING, NOON, OTHER_MD5, PREFIX, PUT, SOME_MD5, STYLE
 
-from s3_manifest.storage.store import OutcomeUnknown
+from s3_manifest.reconcile.commit import commit
+from s3_manifest.storage.store import OutcomeUnknown, ReadFailed
 
 MULTIPART = {"etag": f"{SOME_MD5}-2"}
 
@@ -192,3 +195,47 @@ def test_odd_metadata_of_one_object_does_not_keep_others_out_of_the_manifest(met
     harness = Harness()
     harness.commit([*harness.upload("odd.jpg", metadata=metadata, **MULTIPART), *harness.upload("a.jpg")])
     assert "a.jpg" in harness.filenames()
+
+
+def test_the_subscription_record_is_read_after_the_objects_were_observed():
+    """An object that was announced may be seen by a commit that began before the record was written."""
+    harness = Harness(subscribed_at=None)
+    head = harness.store.head
+
+    def subscribe_first(key):
+        harness.subscribed_at = NOON
+        return head(key)
+
+    harness.store.head = subscribe_first
+    harness.commit(harness.upload("a.jpg", "a.txt"))
+    assert {entry.source for entry in (*harness.head().files, *harness.head().captions)} == {"s3_event"}
+
+
+def test_without_a_subscription_record_an_object_counts_as_found_by_a_listing():
+    harness = Harness(subscribed_at=None)
+    harness.commit(harness.upload("a.jpg"))
+    assert harness.head().files[0].source == "s3_scan"
+
+
+def test_a_commit_fails_and_is_retried_if_the_subscription_record_cannot_be_read():
+    harness = Harness()
+    keys = harness.upload("a.jpg")
+
+    def refused(collection):
+        raise ReadFailed(f"{collection.root}subscription.json", "503")
+
+    with pytest.raises(ReadFailed, match=r"subscription\.json: 503"):
+        commit(replace(harness.environment, subscribed_at=refused), STYLE, dict.fromkeys(keys, PUT))
+    assert harness.store.written_heads == []
+    harness.commit(keys)
+    assert harness.head().files[0].source == "s3_event"
+
+
+def test_the_subscription_record_is_read_once_per_commit_and_only_for_files():
+    harness, read = Harness(), []
+    environment = replace(harness.environment, subscribed_at=lambda collection: read.append(collection) or MORNING)
+    harness.upload("a.jpg", "b.jpg", "c.txt")
+    commit(environment, STYLE, {PREFIX + "gone.jpg": PUT})
+    assert read == [STYLE]
+    commit(environment, STYLE, {PREFIX + "gone.jpg": PUT, PREFIX + "collection.json": PUT})
+    assert read == [STYLE]

@@ -40,6 +40,24 @@ def test_a_repair_of_a_manifest_without_pages_writes_nothing():
     assert harness.store.written_heads == []
 
 
+def test_a_lost_page_with_the_sources_of_an_earlier_version_is_restored_as_it_was():
+    harness, job = with_a_lost_page()
+    before = harness.head()
+    harness.subscribed_at = EVENING  # the record is younger than the files
+    assert repair(harness.environment, STYLE, job.broken).finished
+    assert {entry.source for entry in harness.entries()} == {"s3_event"}
+    assert (harness.head().revision, harness.head().generations) == (before.revision, before.generations)
+
+
+def test_a_lost_page_that_changed_has_the_sources_that_follow_from_the_record():
+    harness, job = with_a_lost_page()
+    harness.subscribed_at = EVENING
+    harness.upload(*names(12))
+    assert repair(harness.environment, STYLE, job.broken).finished
+    sources = {entry.filename: entry.source for entry in harness.entries()}
+    assert [sources[name] for name in names(11, 12, 13)] == ["s3_event", "s3_event", "s3_scan"]
+
+
 def test_a_page_lost_during_a_repair_is_repaired_too():
     harness, job = with_a_lost_page()
     harness.store.remove(PREFIX + names(12)[0])

@@ -196,8 +196,8 @@ def test_a_change_by_a_sweep_has_the_sweep_as_its_cause():
     file_changes = list(decode_record(harness.store.objects[key][1]).file_changes())
     assert {item.cause for item in file_changes} == {SWEEP}
     assert [(item.filename, item.after and item.after.source) for item in file_changes] == [
-        ("new.jpg", "s3_scan"),
-        ("0007.jpg", "s3_scan"),
+        ("new.jpg", "s3_event"),
+        ("0007.jpg", "s3_event"),
         ("0000.jpg", None),
     ]
 

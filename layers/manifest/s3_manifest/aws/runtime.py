@@ -17,11 +17,13 @@ from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection, Collections, parse_collections
 from s3_manifest.manifest.jobs import Job
-from s3_manifest.manifest.model import Head, timestamp
+from s3_manifest.manifest.model import Head, Timestamp, timestamp
 from s3_manifest.query.waiting import Clock
 from s3_manifest.reconcile.drain import ChangeQueue
 from s3_manifest.reconcile.environment import Environment
+from s3_manifest.storage import subscription_record
 from s3_manifest.storage.s3 import S3Store
+from s3_manifest.storage.subscription_record import SubscriptionRecord
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -50,6 +52,26 @@ def collections() -> Collections:
     return parse_collections(settings().collections, settings().manifest_root, settings().bucket)
 
 
+def subscribed_at(collection: Collection) -> Timestamp | None:
+    """Returns since when the collection's changes are announced; None: its bucket's record does not have its prefix.
+
+    Reads the record until it has the prefix: its time stays the same for the life of the process. Raises
+    ``UnreadableRecord``, ``StoreError``.
+    """
+    records, bucket = _subscriptions(), collection.bucket
+    since = records[bucket].subscribed_at(collection.prefix) if bucket in records else None
+    if since is None and (record := subscription_record.read(store(collection), collection.root)):
+        records[bucket] = record
+        since = record.subscribed_at(collection.prefix)
+    return since
+
+
+@cache
+def _subscriptions() -> dict[str, SubscriptionRecord]:
+    """The records read last, by bucket."""
+    return {}
+
+
 def clock() -> Clock:
     """Returns the clock for requests that wait."""
     return Clock(time.monotonic, time.sleep)
@@ -59,6 +81,7 @@ def environment(seconds_left: Callable[[], float]) -> Environment:
     """Returns what reconciling and sweeping depend on. ``seconds_left``: of this invocation."""
     return Environment(
         stores=stores(),
+        subscribed_at=subscribed_at,
         collections=collections(),
         location=settings().location,
         md5_max_bytes=settings().md5_max_bytes,

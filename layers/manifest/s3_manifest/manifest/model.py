@@ -19,7 +19,8 @@ Timestamp = Annotated[str, StringConstraints(pattern=f"^{_DATE}T{_TIME}Z$")]
 """UTC, ISO 8601 with milliseconds and ``Z``. Fixed width, so text order is time order."""
 
 Source = Literal["s3_event", "s3_scan"]
-"""The origin of an observation: an event for the key, or a listing with it."""
+"""Whether the upload of an object was announced by an event, or the object is older than the deployment's subscription
+and was found by a listing."""
 
 Md5Source = Literal["etag", "checksum", "md5", "md5chksum", "s3cmd-attrs", "computed"]
 """The origin of an MD5: the ETag, S3's checksum of the whole object, one of three user metadata fields declared by the

@@ -191,7 +191,7 @@ class _KeyCommitter(Committer):
         working_set.read(names)
         # 2. Observe the keys in S3.
         now = environment.now()
-        observer = Observer(environment, collection, self.causes, result.md5s)
+        observer = Observer(environment, collection, result.md5s)
         broken: list[ReadFailed] = []
         previous_revision = 0
         if before:

@@ -7,7 +7,7 @@ from s3_manifest.manifest.changes import CHANGE_TYPES, ChangeRecord, FileChange
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import Layout
 from s3_manifest.manifest.model import SWEEP, Entry, Facts, Generation, Head, Problem, Sidecar, Timestamp
-from s3_manifest.reconcile.entries import keep_source
+from s3_manifest.reconcile.entries import keep_announced
 from s3_manifest.sidecars.applied import (
     Observation,
     SidecarUpdate,
@@ -78,7 +78,7 @@ def diff(
     """Compares observations with the manifest, including files whose sidecar or caption changed.
 
     ``entries`` has the manifest's entries of ``affected_filenames``. ``causes`` names, by key, the S3 event that made
-    us observe; for other keys it was a listing.
+    us observe; for other keys it was a listing. Change records have it; what the manifest says does not depend on it.
     """
     files = {collection.filename(item.key): item for item in observations}
     observed = {name: _with_last_caption(entries.get(name), item) for name, item in files.items()}
@@ -94,7 +94,7 @@ def diff(
         own = before and strip_overrides(before)
         after = observed.get(name, own)
         if own and after and name in observed:
-            after = keep_source(own, after)
+            after = keep_announced(own, after)
         if after and after.caption is None:
             caption = _caption_text(name, observed, entries) if can_have_caption(name) else None
             after = apply_overrides(after, sidecar_effect.revision.applied.describe(name, caption))
@@ -204,10 +204,11 @@ def generations_after(
     changes: Sequence[FileChange],
     declared: Iterable[GenerationDeclaration] | None = None,
 ) -> tuple[Generation, ...]:
-    """The generations after some changes, oldest first, with their file counts. ``declared`` None: as before.
+    """The generations after some changes, ``in_order``, with their file counts. ``declared`` None: as before.
 
     An undeclared generation dates from its first file's generation, or else upload; deleting that file does not make
-    it younger. Without files it disappears.
+    it younger. Without files it disappears. That date depends on which files were observed before they were deleted;
+    nothing else does.
     """
     groups = {(group.generation_id, group.type): group for group in generations}
     for entry in (change.before for change in changes if change.before and change.before.is_file):
@@ -220,12 +221,29 @@ def generations_after(
         for declaration in declared:
             key = (declaration.generation_id, declaration.type)
             groups[key] = _declared(groups.get(key), declaration)
-    return oldest_first(groups.values())
+    return in_order(groups.values())
 
 
-def oldest_first(generations: Iterable[AnyGeneration]) -> tuple[AnyGeneration, ...]:
-    """The generations in the order in which manifests list them."""
-    return tuple(sorted(generations, key=lambda group: (group.generated_at, group.type, str(group.generation_id))))
+def in_order(generations: Iterable[Generation]) -> tuple[Generation, ...]:
+    """The generations in the order in which manifests list them: declared ones by date, then the others by name.
+
+    The date of an undeclared generation depends on what was observed when, and the order must not.
+    """
+    declared, derived = list[Generation](), list[Generation]()
+    for group in generations:
+        (declared if group.declared else derived).append(group)
+    return (*oldest_first(declared), *sorted(derived, key=_name))
+
+
+def oldest_first(declared: Iterable[AnyGeneration]) -> tuple[AnyGeneration, ...]:
+    """Declared generations in the order in which manifests list them."""
+    return tuple(sorted(declared, key=lambda group: (group.generated_at, *_name(group))))
+
+
+def _name(group: Generation | GenerationDeclaration) -> tuple[str, bool, int, str]:
+    """Orders generations by type and id, numbers first; 1 and "1" are different ids."""
+    id_ = group.generation_id
+    return (group.type, True, 0, id_) if isinstance(id_, str) else (group.type, False, id_, "")
 
 
 def _count(groups: dict[tuple[int | str, str], Generation], entry: Entry, by: int) -> None:

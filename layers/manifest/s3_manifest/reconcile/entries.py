@@ -93,9 +93,25 @@ def parse_id(text: str) -> int | str:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else text
 
 
-def keep_source(before: Entry, now: Entry) -> Entry:
-    """``now`` with the source of ``before`` if both describe the same object; ``before`` itself if they are equal."""
-    if _IDENTITY(now) == _IDENTITY(before):
+def source_of(last_modified: Timestamp, subscribed_at: Timestamp | None) -> Source:
+    """The source of an object: whether its upload was announced. ``subscribed_at`` None: nothing is.
+
+    It follows from the object and the subscription, not from what triggered an observation, so that every order of
+    events and listings gives the same manifest. An object of the second in which the subscription began counts as
+    announced: ``subscription_record`` begins it at a whole second, and S3 truncates ``LastModified`` to one, which for
+    a multipart upload is when that began.
+    """
+    return "s3_event" if subscribed_at and subscribed_at <= last_modified else "s3_scan"
+
+
+def keep_announced(before: Entry, now: Entry) -> Entry:
+    """``now``, still with the source ``s3_event`` if ``before`` has it and both describe the same object.
+
+    The record of a subscription can be younger than an object that was announced: an earlier version, which wrote no
+    record, or an earlier deployment was subscribed. What was announced stays so. Returns ``before`` itself if the
+    result is equal.
+    """
+    if before.source != now.source and before.source == "s3_event" and _IDENTITY(now) == _IDENTITY(before):
         is_undeclared = now.generation_type == now.source and before.generation_type == before.source
         generation_type = before.source if is_undeclared else now.generation_type
         now = now.model_copy(update={"source": before.source, "generation_type": generation_type})

@@ -1,13 +1,14 @@
 """Observes keys in S3: what each is now, a file, a caption, a sidecar, or absent."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Sweep
-from s3_manifest.manifest.model import SWEEP, Entry, Sidecar, Source, Timestamp
-from s3_manifest.reconcile.entries import entry_of, is_folder
+from s3_manifest.manifest.model import Sidecar, Timestamp
+from s3_manifest.reconcile.entries import entry_of, is_folder, source_of
 from s3_manifest.reconcile.environment import RESERVE_SECONDS, Environment
 from s3_manifest.sidecars.applied import Observation
 from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, is_caption, may_be_caption, read_caption, read_json_caption
@@ -25,30 +26,54 @@ ComputedMd5s = MutableMapping[tuple[str, str], str]
 """MD5s computed from objects' bytes, by key and ETag: the only part of an observation that is reused."""
 
 
+class _SeenObject(NamedTuple):
+    """A file or caption as S3 described it: what its entry is made from.
+
+    ``md5`` was computed from its bytes; ``needs_md5``: it is still to be computed.
+    """
+
+    head: Present
+    md5: str | None = None
+    needs_md5: bool = False
+    caption: str | None = None
+    problem: str | None = None
+    read_error: str | None = None
+
+
 @dataclass(frozen=True)
 class Observer:
     """Observes keys of one collection. ``computed`` saves reading the same bytes again; it grows.
 
-    ``causes`` names, by key, the S3 event that made us observe; for other keys it was a listing.
+    What it observes is a function of the objects and of the bucket's subscription record. Why it was asked to observe a
+    key, and when, is not part of it: see ``source_of``.
     """
 
     environment: Environment
     collection: Collection
-    causes: Mapping[str, str]
     computed: ComputedMd5s
 
     def observe(self, keys: Iterable[str]) -> tuple[list[Observation], list[ReadFailed]]:
-        """What each key is now, and the failures of those that S3 does not describe: an error is never an absence."""
+        """What each key is now, and the failures of those that S3 does not describe: an error is never an absence.
 
-        def head(key: str) -> Observation | Present | ReadFailed:
+        Raises ``StoreError`` if the subscription record cannot be read.
+        """
+
+        def see(key: str) -> Observation | _SeenObject | ReadFailed:
             try:
-                return self._observe_head(key)
+                return self._see(key)
             except ReadFailed as failure:
                 return failure
 
-        states = self.environment.parallel_map(head, keys)
+        states = self.environment.parallel_map(see, keys)
         # Compute MD5s one after the other: a single read fills the function's network.
-        results = [self._compute_md5(state) if isinstance(state, Present) else state for state in states]
+        states = [
+            self._compute_md5(state.head) if isinstance(state, _SeenObject) and state.needs_md5 else state
+            for state in states
+        ]
+        has_objects = any(isinstance(state, _SeenObject) for state in states)
+        # Only now: the record has every time from which an object that was seen could count as announced.
+        since = self.environment.subscribed_at(self.collection) if has_objects else None
+        results = [self._describe(state, since) if isinstance(state, _SeenObject) else state for state in states]
         observations = [result for result in results if isinstance(result, Observation)]
         return observations, [result for result in results if isinstance(result, ReadFailed)]
 
@@ -63,19 +88,23 @@ class Observer:
         environment, collection = self.environment, self.collection
         listing = self.environment.store(self.collection).list(collection.prefix)
         named = set(keys)
-        observations, failures = self.observe(keys)
-        if not listing.truncated:
-            others = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
-            listed = Observer(environment, collection, {}, self.computed).observe(others)
-            observations, failures = observations + listed[0], failures + listed[1]
+        others = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
+        observations, failures = self.observe([*keys, *others] if not listing.truncated else keys)
         covers_all = not listing.truncated and not failures
         if not covers_all:
             sweep = Sweep(kind=collection.kind, id=collection.id, created_at=created_at)
             environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
         return observations, failures, covers_all
 
-    def _observe_head(self, key: str) -> Observation | Present:
-        """What the key is; the bare ``Present`` of an object whose MD5 has to be computed."""
+    def _describe(self, seen: _SeenObject, subscribed_at: Timestamp | None) -> Observation:
+        head, location = seen.head, self.environment.location
+        md5 = seen.md5 or self.computed.get((head.key, head.etag))
+        entry = entry_of(head, self.collection, location, source_of(head.last_modified, subscribed_at), md5)
+        if seen.caption is not None or seen.problem:
+            entry = entry.model_copy(update={"caption": seen.caption, "problem": seen.problem})
+        return Observation(head.key, entry, read_error=seen.read_error)
+
+    def _see(self, key: str) -> Observation | _SeenObject:
         head = self.environment.store(self.collection).head(key)
         if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
@@ -83,21 +112,15 @@ class Observer:
         if filename in SIDECARS:
             return self._observe_sidecar(head)
         if may_be_caption(filename):
-            return self._observe_caption(head)
-        return self._file(head)
+            return self._see_caption(head)
+        return self._see_file(head)
 
-    def _file(self, head: Present) -> Observation | Present:
+    def _see_file(self, head: Present, read_error: str | None = None) -> _SeenObject:
         is_known = (head.key, head.etag) in self.computed or proven_md5(head)
-        if is_known or head.archived or head.size > self.environment.md5_max_bytes:
-            return Observation(head.key, self._entry(head))
-        return head
+        needs_md5 = not (is_known or head.archived or head.size > self.environment.md5_max_bytes)
+        return _SeenObject(head, needs_md5=needs_md5, read_error=read_error)
 
-    def _entry(self, head: Present, md5: str | None = None) -> Entry:
-        source: Source = "s3_scan" if self.causes.get(head.key, SWEEP) == SWEEP else "s3_event"
-        md5 = md5 or self.computed.get((head.key, head.etag))
-        return entry_of(head, self.collection, self.environment.location, source, md5)
-
-    def _compute_md5(self, head: Present) -> Observation | ReadFailed:
+    def _compute_md5(self, head: Present) -> Observation | _SeenObject | ReadFailed:
         key = head.key
         try:
             for _ in range(_ATTEMPTS):
@@ -106,12 +129,12 @@ class Observer:
                 try:
                     self.computed[key, head.etag] = self.environment.store(self.collection).md5(key, head.etag)
                 except Conflict:
-                    state = self._observe_head(key)
-                    if isinstance(state, Observation):
+                    state = self._see(key)
+                    if not isinstance(state, _SeenObject) or not state.needs_md5:
                         return state
-                    head = state
+                    head = state.head
                 else:
-                    return Observation(key, self._entry(head))
+                    return _SeenObject(head)
         except ReadFailed as failure:
             return failure
         return ReadFailed(key, f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it")
@@ -131,24 +154,22 @@ class Observer:
                 return Observation(key, sidecar, read_sidecar(name, stored.body))
         return Observation(key, Sidecar(s3_key=key, etag=head.etag), SidecarContent(problems=(problem,)), problem)
 
-    def _observe_caption(self, head: Present) -> Observation | Present:
-        """The entry of a caption with its text; that of an ordinary file if it turns out to be none."""
+    def _see_caption(self, head: Present) -> Observation | _SeenObject:
+        """A caption with its text; an ordinary file if it turns out to be none."""
         key, is_text = head.key, is_caption(self.collection.filename(head.key))
         for _ in range(_ATTEMPTS):
             if problem := _read_problem(head, MAX_CAPTION_BYTES):
                 if is_text:
-                    entry = self._entry(head).model_copy(update={"caption": "", "problem": problem})
-                    return Observation(key, entry, read_error=problem)
-                file = self._file(head)
-                return file if isinstance(file, Present) else file._replace(read_error=problem)
+                    return _SeenObject(head, caption="", problem=problem, read_error=problem)
+                return self._see_file(head, read_error=problem)
             try:
                 stored = self.environment.store(self.collection).get(key)
             except Archived:
                 stored = None  # archived since the HEAD; the next HEAD reports it
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
-                entry = self._entry(head, hashlib.md5(stored.body, usedforsecurity=False).hexdigest())
-                return Observation(key, entry.model_copy(update={"caption": text, "problem": problem}))
+                md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
+                return _SeenObject(head, md5, caption=text, problem=problem)
             state = self.environment.store(self.collection).head(key)
             if isinstance(state, Absent):
                 return Observation(key, None)

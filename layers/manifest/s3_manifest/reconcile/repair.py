@@ -7,14 +7,14 @@ read the manifest again.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.layout import LoadedRun, Slot
-from s3_manifest.manifest.model import Entry, Generation, Head, PageRef, Source
+from s3_manifest.manifest.model import Entry, Generation, Head, PageRef
 from s3_manifest.manifest.runs import Run, Totals, sha256_hex
 from s3_manifest.reconcile.commit import Committer
 from s3_manifest.reconcile.delta import (
@@ -25,9 +25,8 @@ from s3_manifest.reconcile.delta import (
     apply,
     change_record,
     diff,
-    oldest_first,
+    in_order,
 )
-from s3_manifest.reconcile.entries import UNDECLARED_GENERATION
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.reconcile.observe import Observer
 from s3_manifest.reconcile.result import CommitResult
@@ -122,10 +121,8 @@ class _Repair(Committer):
         base = before.model_copy(update={"generations": self._recount(before.generations)})
         entries = working_set.entries(names)
         effect = SidecarEffect(SidecarUpdate(descriptions, before.sidecars, ()), {})
-        deltas = {
-            source: diff(base, collection, entries, _with_source(source, observations), {}, effect)
-            for source in get_args(Source)
-        }
+        candidates = (observations, _as_announced(observations))
+        deltas = [diff(base, collection, entries, candidate, {}, effect) for candidate in candidates]
         commit_id = environment.commit_id()
         if restored := _restore(ranges, deltas, f"{collection.pages_folder}{commit_id}"):
             self.write(restored.values())
@@ -134,7 +131,7 @@ class _Repair(Committer):
             update = {"pages": pages, "commit": commit_id, "last_synced": max(now, before.last_synced)}
             head = before.model_copy(update=update)
         else:
-            delta = deltas[_likely_source(before, base)]
+            delta = deltas[0]
             new_layout = working_set.lay_out(delta.changes, commit_id)
             facts = CommitFacts(commit_id, now, covers_all, is_repair=True)
             head = apply(base, collection, delta, new_layout, facts)
@@ -174,7 +171,7 @@ class _Repair(Committer):
                 captions = [name for name in caption_candidates(filename) if any(lost.covers(name) for lost in ranges)]
                 if any(collection.prefix + caption not in listed_keys for caption in captions):
                     keys.append(collection.prefix + filename)
-        observations, failures = Observer(self.environment, collection, {}, self.result.md5s).observe(keys)
+        observations, failures = Observer(self.environment, collection, self.result.md5s).observe(keys)
         self.result.observed += len(keys)
         return observations, failures, covers_all and not failures
 
@@ -222,23 +219,23 @@ def _lost_ranges(refs: Sequence[PageRef], broken: set[str]) -> list[_LostRange]:
     ]
 
 
-def _with_source(source: Source, observations: Iterable[Observation]) -> list[Observation]:
-    """The observations as if made for this reason: S3 does not record why an entry was observed first."""
+def _as_announced(observations: Iterable[Observation]) -> list[Observation]:
+    """The observations as earlier versions recorded them, whose source was the event that came first."""
 
     def convert(item: Observation) -> Observation:
         if not isinstance(entry := item.state, Entry):
             return item
-        generation_type = source if entry.generation_type == entry.source else entry.generation_type
-        return item._replace(state=entry.model_copy(update={"source": source, "generation_type": generation_type}))
+        generation_type = "s3_event" if entry.generation_type == entry.source else entry.generation_type
+        return item._replace(state=entry.model_copy(update={"source": "s3_event", "generation_type": generation_type}))
 
     return list(map(convert, observations))
 
 
-def _restore(ranges: Sequence[_LostRange], deltas: Mapping[Source, Delta], name: str) -> dict[str, tuple[str, Run]]:
+def _restore(ranges: Sequence[_LostRange], deltas: Sequence[Delta], name: str) -> dict[str, tuple[str, Run]]:
     """New pages that equal the lost ones, each by the lost one's key; none unless all do."""
     restored: dict[str, tuple[str, Run]] = {}
     for lost in ranges:
-        for delta in deltas.values():
+        for delta in deltas:
             if any(not any(other.covers(change.filename) for other in ranges) for change in delta.changes):
                 return {}
             entries = {change.filename: change.after for change in delta.changes if lost.covers(change.filename)}
@@ -260,14 +257,4 @@ def _keep_dates(generations: Iterable[Generation], before: Iterable[Generation])
         is_younger = not group.declared and date < group.generated_at
         return group.model_copy(update={"generated_at": date}) if is_younger else group
 
-    return oldest_first(map(keep_date, generations))
-
-
-def _likely_source(before: Head, base: Head) -> Source:
-    """The source of most files of the lost pages, by the counts of their undeclared generations."""
-
-    def count(head: Head, source: Source) -> int:
-        key = (UNDECLARED_GENERATION, source)
-        return sum(group.image_count for group in head.generations if (group.generation_id, group.type) == key)
-
-    return max(get_args(Source), key=lambda source: count(before, source) - count(base, source))
+    return in_order(map(keep_date, generations))
