@@ -16,7 +16,7 @@ from s3_manifest.manifest.runs import Run, Totals
 
 MAX_INLINE = 2000
 """The most entries that a head holds itself; more are in pages. It follows from their number alone, not from how many
-there were before: what the head says of captions must not depend on the order of changes."""
+there were before: the problems of captions in the head must not depend on the order of changes."""
 MAX_PAGE, MIN_PAGE = 2000, 500
 """The bounds of the number of entries in a page that a commit writes."""
 

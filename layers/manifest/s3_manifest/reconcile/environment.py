@@ -41,14 +41,10 @@ class Enqueue(Protocol):
 class Environment:
     """Storage, queues, clock and chance.
 
-    ``stores`` has each bucket of ``collections``.
-
-    ``subscribed_at``: since when the changes of a collection are announced, by the record in its bucket; None: it does
-    not have the collection's prefix, now. May raise ``StoreError``. A time is final and None is not, so it is called
-    after the objects whose ``source`` follows from it were observed.
-
-    ``seconds_left``: until the function is stopped. ``random``: uniform in [0, 1). ``commit_id``: a fresh id without
-    ``-``.
+    ``stores`` has each bucket of ``collections``. ``subscribed_at``: since when the changes of a collection are
+    announced, by the record in its bucket; None: the record does not have the collection's prefix yet. Call it after
+    observing the objects whose ``source`` follows from it; it may raise ``StoreError``. ``seconds_left``: until the
+    function is stopped. ``random``: uniform in [0, 1). ``commit_id``: a fresh id without ``-``.
     """
 
     stores: Mapping[str, Store]

@@ -26,7 +26,7 @@ ComputedMd5s = MutableMapping[tuple[str, str], str]
 """MD5s computed from objects' bytes, by key and ETag: the only part of an observation that is reused."""
 
 
-class _SeenObject(NamedTuple):
+class _ObservedObject(NamedTuple):
     """A file or caption as S3 described it: what its entry is made from.
 
     ``md5`` was computed from its bytes; ``needs_md5``: it is still to be computed.
@@ -58,22 +58,22 @@ class Observer:
         Raises ``StoreError`` if the subscription record cannot be read.
         """
 
-        def see(key: str) -> Observation | _SeenObject | ReadFailed:
+        def observe_key(key: str) -> Observation | _ObservedObject | ReadFailed:
             try:
-                return self._see(key)
+                return self._observe_head(key)
             except ReadFailed as failure:
                 return failure
 
-        states = self.environment.parallel_map(see, keys)
+        states = self.environment.parallel_map(observe_key, keys)
         # Compute MD5s one after the other: a single read fills the function's network.
         states = [
-            self._compute_md5(state.head) if isinstance(state, _SeenObject) and state.needs_md5 else state
+            self._compute_md5(state.head) if isinstance(state, _ObservedObject) and state.needs_md5 else state
             for state in states
         ]
-        has_objects = any(isinstance(state, _SeenObject) for state in states)
-        # Only now: the record has every time from which an object that was seen could count as announced.
+        has_objects = any(isinstance(state, _ObservedObject) for state in states)
+        # Only now: the record has every time from which an object that was observed could count as announced.
         since = self.environment.subscribed_at(self.collection) if has_objects else None
-        results = [self._describe(state, since) if isinstance(state, _SeenObject) else state for state in states]
+        results = [self._describe(state, since) if isinstance(state, _ObservedObject) else state for state in states]
         observations = [result for result in results if isinstance(result, Observation)]
         return observations, [result for result in results if isinstance(result, ReadFailed)]
 
@@ -96,15 +96,15 @@ class Observer:
             environment.enqueue([sweep], delay_seconds=SWEEP_DELAY_SECONDS)
         return observations, failures, covers_all
 
-    def _describe(self, seen: _SeenObject, subscribed_at: Timestamp | None) -> Observation:
-        head, location = seen.head, self.environment.location
-        md5 = seen.md5 or self.computed.get((head.key, head.etag))
+    def _describe(self, observed: _ObservedObject, subscribed_at: Timestamp | None) -> Observation:
+        head, location = observed.head, self.environment.location
+        md5 = observed.md5 or self.computed.get((head.key, head.etag))
         entry = entry_of(head, self.collection, location, source_of(head.last_modified, subscribed_at), md5)
-        if seen.caption is not None or seen.problem:
-            entry = entry.model_copy(update={"caption": seen.caption, "problem": seen.problem})
-        return Observation(head.key, entry, read_error=seen.read_error)
+        if observed.caption is not None or observed.problem:
+            entry = entry.model_copy(update={"caption": observed.caption, "problem": observed.problem})
+        return Observation(head.key, entry, read_error=observed.read_error)
 
-    def _see(self, key: str) -> Observation | _SeenObject:
+    def _observe_head(self, key: str) -> Observation | _ObservedObject:
         head = self.environment.store(self.collection).head(key)
         if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
@@ -112,15 +112,15 @@ class Observer:
         if filename in SIDECARS:
             return self._observe_sidecar(head)
         if may_be_caption(filename):
-            return self._see_caption(head)
-        return self._see_file(head)
+            return self._observe_caption(head)
+        return self._observe_file(head)
 
-    def _see_file(self, head: Present, read_error: str | None = None) -> _SeenObject:
+    def _observe_file(self, head: Present, read_error: str | None = None) -> _ObservedObject:
         is_known = (head.key, head.etag) in self.computed or proven_md5(head)
         needs_md5 = not (is_known or head.archived or head.size > self.environment.md5_max_bytes)
-        return _SeenObject(head, needs_md5=needs_md5, read_error=read_error)
+        return _ObservedObject(head, needs_md5=needs_md5, read_error=read_error)
 
-    def _compute_md5(self, head: Present) -> Observation | _SeenObject | ReadFailed:
+    def _compute_md5(self, head: Present) -> Observation | _ObservedObject | ReadFailed:
         key = head.key
         try:
             for _ in range(_ATTEMPTS):
@@ -129,12 +129,12 @@ class Observer:
                 try:
                     self.computed[key, head.etag] = self.environment.store(self.collection).md5(key, head.etag)
                 except Conflict:
-                    state = self._see(key)
-                    if not isinstance(state, _SeenObject) or not state.needs_md5:
+                    state = self._observe_head(key)
+                    if not isinstance(state, _ObservedObject) or not state.needs_md5:
                         return state
                     head = state.head
                 else:
-                    return _SeenObject(head)
+                    return _ObservedObject(head)
         except ReadFailed as failure:
             return failure
         return ReadFailed(key, f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it")
@@ -154,14 +154,14 @@ class Observer:
                 return Observation(key, sidecar, read_sidecar(name, stored.body))
         return Observation(key, Sidecar(s3_key=key, etag=head.etag), SidecarContent(problems=(problem,)), problem)
 
-    def _see_caption(self, head: Present) -> Observation | _SeenObject:
+    def _observe_caption(self, head: Present) -> Observation | _ObservedObject:
         """A caption with its text; an ordinary file if it turns out to be none."""
         key, is_text = head.key, is_caption(self.collection.filename(head.key))
         for _ in range(_ATTEMPTS):
             if problem := _read_problem(head, MAX_CAPTION_BYTES):
                 if is_text:
-                    return _SeenObject(head, caption="", problem=problem, read_error=problem)
-                return self._see_file(head, read_error=problem)
+                    return _ObservedObject(head, caption="", problem=problem, read_error=problem)
+                return self._observe_file(head, read_error=problem)
             try:
                 stored = self.environment.store(self.collection).get(key)
             except Archived:
@@ -169,7 +169,7 @@ class Observer:
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
                 md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
-                return _SeenObject(head, md5, caption=text, problem=problem)
+                return _ObservedObject(head, md5, caption=text, problem=problem)
             state = self.environment.store(self.collection).head(key)
             if isinstance(state, Absent):
                 return Observation(key, None)
