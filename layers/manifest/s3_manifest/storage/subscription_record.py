@@ -2,8 +2,8 @@
 
 The subscription function writes it before the bucket's notification configuration; the reconciler reads it. Manifests
 state by it which objects are older than the subscription, so it must not depend on when somebody reads it: a time in
-it is always later than the moment from which the record can be read. A program that has observed an object of that time or
-later finds the time in the record.
+it is always later than the moment from which the record can be read. A program that has observed an object of that time
+or later finds the time in the record.
 """
 
 from collections.abc import Callable, Collection, Mapping
