@@ -29,6 +29,15 @@ class NotFound(S3ManifestError):
     code = "not_found"
 
 
+class NoSuchActor(NotFound):
+    """The actor has neither a manifest nor objects. ``s3_bucket`` and ``s3_prefix`` are where they would be."""
+
+    def __init__(self, reason: str, s3_bucket: str, s3_prefix: str) -> None:
+        super().__init__(reason)
+        self.s3_bucket = s3_bucket
+        self.s3_prefix = s3_prefix
+
+
 class HistoryExpired(NotFound):
     """The revision is no longer kept; ``oldest`` is the first later one whose changes may be kept."""
 

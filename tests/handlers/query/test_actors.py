@@ -92,6 +92,7 @@ def test_an_actors_training_images_have_the_shape_that_training_tools_expect(acc
                 {"generation_id": 1, "type": "s3_scan", "image_count": 1, "size_mb": 0.0},
             ],
         },
+        "s3_bucket": BUCKET,
         "s3_prefix": PREFIX,
         "revision": 1,
         "complete": True,
@@ -170,6 +171,7 @@ def test_an_actors_images_and_generations_are_listed_with_their_prompts(account,
                 {"generation_id": 1, "type": "s3_scan", "image_count": 1, "size_mb": 0.0},
             ],
         },
+        "s3_bucket": BUCKET,
         "s3_prefix": PREFIX,
         "revision": 2,
         "complete": True,
@@ -217,6 +219,13 @@ def test_an_actor_without_manifest_and_objects_is_404_and_no_sweep_is_queued(acc
 
 
 @pytest.mark.parametrize("route", ROUTES)
+def test_the_404_of_a_possible_actor_has_the_bucket_and_the_prefix_that_it_would_have(get, route):
+    place = {"s3_bucket": BUCKET, "s3_prefix": "system_actors/training_data/nobody größe/"}
+    assert get(route.format("nobody größe")).json.items() >= place.items()
+    assert "s3_prefix" not in get(route.format("7")).json
+
+
+@pytest.mark.parametrize("route", ROUTES)
 def test_an_actor_is_404_in_a_deployment_without_actors(account, get, route, monkeypatch, new_process):
     monkeypatch.setenv("COLLECTIONS", "style=styles/{style_id}/")
     new_process()
@@ -241,7 +250,8 @@ def test_an_actor_with_a_longer_sweep_is_202_with_a_location(account, get, route
     account.put(f"{PREFIX}a.png")
     reply = get(route.format("42"))
     assert reply.status == 202
-    assert set(reply.json) == {"status", "manifest", "requested_at"}
+    assert set(reply.json) == {"status", "manifest", "requested_at", "s3_bucket", "s3_prefix"}
+    assert (reply.json["s3_bucket"], reply.json["s3_prefix"]) == (BUCKET, PREFIX)
     assert (reply.json["status"], reply.json["manifest"]) == ("initializing", route.format(MAN))
     assert int(reply.headers["retry-after"]) > 0
     assert waits.seconds == pytest.approx(10)

@@ -20,7 +20,7 @@ from s3_manifest.storage.aws_errors import NOT_AWS
 from s3_manifest.storage.store import Fault
 from s3_manifest_cli.client.access.aws_session import credentials_of
 from s3_manifest_cli.client.access.explanations import unavailable
-from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
+from s3_manifest_cli.errors import HistoryExpired, Invalid, NoSuchActor, NotFound, Refused, S3ManifestError, Unavailable
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=35)
 _ERRORS = {400: Invalid, 404: NotFound, 409: Refused, 410: NotFound, 412: Refused, 413: Invalid}
@@ -109,10 +109,8 @@ class HttpApi:
         document = document or {}
         detail = str(document.get("detail") or document.get("message") or response.reason)
         message = f"{detail} ({response.status})"
-        if response.status == 410 and isinstance(oldest := document.get("oldest"), int):
-            return HistoryExpired(message, oldest)
         if response.status in _ERRORS:
-            return _ERRORS[response.status](message)
+            return _request_error(response.status, message, document)
         if "detail" in document:
             return Unavailable(message, code=str(response.status))
         if response.status == 401:
@@ -141,6 +139,17 @@ class HttpApi:
         name = region[1] if region else self._session.region_name or "us-east-1"
         SigV4Auth(credentials_of(self._session), "execute-api", name).add_auth(request)
         return dict(request.headers)
+
+
+def _request_error(status: int, message: str, document: Mapping[str, Any]) -> S3ManifestError:
+    """The error of a request that the API refused; the problem's members become its attributes."""
+    match status, document:
+        case 410, {"oldest": int(oldest)}:
+            return HistoryExpired(message, oldest)
+        case 404, {"s3_bucket": str(bucket), "s3_prefix": str(prefix)}:
+            return NoSuchActor(message, bucket, prefix)
+        case _:
+            return _ERRORS[status](message)
 
 
 def _checked_url(url: str) -> str:

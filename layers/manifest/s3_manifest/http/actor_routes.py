@@ -9,13 +9,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.http import addressing, manifest_requests
-from s3_manifest.http.app import ActorId, HttpResponse, actor_in_path, json_response, require_scope
+from s3_manifest.http.app import ActorId, HttpResponse, actor_in_path, json_response, problem, require_scope
 from s3_manifest.http.manifest_requests import IfNoneMatch, ReadCondition, Reflects, Wait
 from s3_manifest.http.openapi import IN_PROGRESS, responses
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.jobs import Sweep
 from s3_manifest.manifest.model import Head, timestamp
-from s3_manifest.query import actors, training
+from s3_manifest.query import training
 from s3_manifest.query.training import ActorManifest, TrainingData, View
 from s3_manifest.query.waiting import complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
@@ -96,10 +96,15 @@ def _get(actor_id: str, request: _Request) -> HttpResponse:
 
 
 def _complete(collection: Collection, head: Head | None, request: _Request, started: float) -> HttpResponse | None:
-    """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202."""
+    """Starts a sweep, if none is running, and waits for it: None when the manifest is complete, else 202.
+
+    404 for an actor without objects.
+    """
     requested_at, clock = timestamp(datetime.now(UTC)), runtime.clock()
+    place = {"s3_bucket": collection.bucket, "s3_prefix": collection.prefix}
     if head is None and not has_objects(runtime.store(collection), runtime.collections(), collection):
-        raise actors.NoSuchActor(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
+        detail = f"there is no actor {collection.id}: S3 has neither a manifest nor objects"
+        return problem(404, detail, {}, **place)
     seconds = request.condition.wait or 0
     if head is None or request.force_rescan:
         # Of several requests for a missing manifest, only the first one's sweep runs.
@@ -118,5 +123,6 @@ def _complete(collection: Collection, head: Head | None, request: _Request, star
         "status": "rescanning" if head and head.complete else "initializing",
         "manifest": addressing.url(*addressing.address(request.path, collection.id)),
         "requested_at": requested_at,
+        **place,
     }
     return json_response(body, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)})

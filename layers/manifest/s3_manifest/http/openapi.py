@@ -71,13 +71,16 @@ CHANGES = _object({"kind": _TEXT, "since": _NUMBER, "next": _NUMBER, "more": _FL
 QUEUED = _object(
     {"status": _TEXT, "collections": {"type": ["integer", "string"]}, "manifest": _TEXT, "requested_at": _TEXT}
 )
-IN_PROGRESS = _object({"status": _TEXT, "manifest": _TEXT, "requested_at": _TEXT})
+IN_PROGRESS = _object(dict.fromkeys(("status", "manifest", "requested_at", "s3_bucket", "s3_prefix"), _TEXT))
 NOT_FOUND = _object({"error": _TEXT, "message": _TEXT}, "error")
 DOCUMENT = _object({"openapi": _TEXT, "paths": {"type": "object"}})
 
 
 class ProblemDetails(Frozen):
-    """RFC 9457. ``parameter`` is present if a part of the request is invalid, ``oldest`` with 410."""
+    """RFC 9457. ``parameter`` is present if a part of the request is invalid, ``oldest`` with 410.
+
+    A 404 for an actor names the bucket and the prefix that it would have.
+    """
 
     title: str
     status: int
@@ -88,6 +91,8 @@ class ProblemDetails(Frozen):
         description="With 410: the first later revision whose changes are kept. To follow the manifest, continue with"
         " since= one less",
     )
+    s3_bucket: str = Field(default="", description="With 404 for an actor: the bucket that it would be in")
+    s3_prefix: str = Field(default="", description="With 404 for an actor: the prefix that it would have")
 
 
 def responses(schemas: Mapping[int, Any], *problems: int) -> Responses:

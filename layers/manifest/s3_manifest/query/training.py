@@ -68,6 +68,7 @@ class TrainingData(AnswerModel):
     total_count: int
     manifest_updated: Timestamp
     statistics: Statistics
+    s3_bucket: str
     s3_prefix: str
     revision: int
     complete: bool
@@ -111,6 +112,7 @@ class ActorManifest(AnswerModel):
     images: tuple[ActorImage, ...]
     generations: tuple[Generation, ...]
     statistics: Statistics
+    s3_bucket: str
     s3_prefix: str
     revision: int
     complete: bool
@@ -224,6 +226,7 @@ def _common(collection: Collection, head: Head, images: Sequence[Entry]) -> dict
         "actor_id": collection.id if number is None else number,
         "actor_name": collection.id,
         "statistics": statistics(head, images),
+        "s3_bucket": head.s3_bucket,
         "s3_prefix": head.s3_prefix,
         "revision": head.revision,
         "complete": head.complete,
