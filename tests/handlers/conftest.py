@@ -5,10 +5,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import boto3
 import moto.sqs.models
 import pytest
+import urllib3
 from botocore.session import Session
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
@@ -23,9 +25,15 @@ from handlers.account import Account, botocore_session, listed
 from handlers.lambda_answers import Reply, failed_ids, metrics_in
 from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
 from s3_manifest.aws import runtime, settings
+from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.jobs import Job, encode_job
 from s3_manifest.reconcile import lease
+from s3_manifest.storage.s3 import S3Store
+from s3_manifest_cli.client.access.http_api import HttpApi
+from s3_manifest_cli.training_data import TrainingDataAPI
+from s3_manifest_cli.training_data.direct import S3Service
+from s3_manifest_cli.training_data.http import HttpService
 
 Handle = Callable[..., list[str]]
 
@@ -219,3 +227,22 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
 def metrics(log: object, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, list[float]]]:
     """Returns the values of each metric that the functions printed since the previous call."""
     return lambda: metrics_in(capsys.readouterr().out)
+
+
+@pytest.fixture(params=["http", "s3"])
+def training_api(request: pytest.FixtureRequest, account: Account, monkeypatch: pytest.MonkeyPatch) -> TrainingDataAPI:
+    """The Python API of training data, in front of the functions and directly in S3."""
+    if request.param == "s3":
+        session = boto3.DEFAULT_SESSION
+        store = S3Store(BUCKET, s3_client(session=session), s3_client(retries=False, session=session))
+        return TrainingDataAPI(S3Service({BUCKET: store}, runtime.collections(), runtime.enqueue))
+
+    def send(_pool: object, method: str, url: str, **sent: Any) -> urllib3.BaseHTTPResponse:
+        parts, body = urlsplit(url), sent.get("body")
+        event = http_request(unquote(parts.path), None, sent["headers"], method, body and body.decode(), parts.query)
+        function = query_handler if method == "GET" else edit_handler
+        answer = function.handler(event, Context(29.0))
+        return urllib3.HTTPResponse(answer["body"].encode(), status=answer["statusCode"], headers=answer["headers"])
+
+    monkeypatch.setattr("urllib3.PoolManager.request", send)
+    return TrainingDataAPI(HttpService(HttpApi("https://api.invalid", boto3.Session(), "by hand")))

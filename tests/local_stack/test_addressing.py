@@ -65,8 +65,8 @@ def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_
     requested_at = manifests.rescan(collection)
     eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= requested_at)
     done = training.describe(actor, {filename: {"good": False}})
-    assert (done.actor_name, training.shows(actor, done.reflects, 20)) == (actor, True)
-    (image,) = training.read(actor, force_rescan=False, wait_seconds=20).images
-    assert (image.filename, image.good) == (filename, False)
-    deleted = training.delete(actor, filename, image.etag)
-    assert (deleted.actor_name, names_in(prefix)) == (actor, {"prompt_metadata.json"})
+    assert (done["actor_name"], training.shows(actor, done["reflects"], 20)) == (actor, True)
+    (image,) = training.read(actor, force_rescan=False, wait_seconds=20)["images"]
+    assert (image["filename"], image["good"]) == (filename, False)
+    deleted = training.delete(actor, filename, image["etag"])
+    assert (deleted["actor_name"], names_in(prefix)) == (actor, {"prompt_metadata.json"})

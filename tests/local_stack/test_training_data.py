@@ -54,20 +54,20 @@ def pictures(tmp_path):
 
 
 def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor, pictures, eventually):
-    manifest = TrainingDataManifest(actor, api)
+    manifest = TrainingDataManifest(actor, api=api)
     flux = manifest.add_generation("replicate_flux_kontext", metadata={"steps": 28, "model": "flux-dev"})
     manifest.add_image(pictures / "a.png", prompt="a man 🎭 smiling, größer", generation=flux)
     manifest.add_image(pictures / "b c.png", prompt="x" * 5000, generation=flux)
     manifest.add_image(pictures / "deep/ü 🎨.png", filename="deep/ü 🎨.png")
     manifest.update_image("a.png", good=False, labels=["blurry"])
-    assert [(image.filename, image.good, image.staged) for image in manifest.get_all_images()] == [
+    assert [(image["filename"], image["good"], image["staged"]) for image in manifest.get_all_images()] == [
         ("a.png", False, "added"),
         ("b c.png", True, "added"),
         ("deep/ü 🎨.png", True, "added"),
     ]
     saved = manifest.save()
-    assert (sorted(saved.uploaded), saved.failed) == (["a.png", "b c.png", "deep/ü 🎨.png"], {})
-    (generation,) = saved.generations
+    assert (sorted(saved["uploaded"]), saved["failed"]) == (["a.png", "b c.png", "deep/ü 🎨.png"], {})
+    (generation,) = saved["generations"]
 
     def images():
         try:
@@ -79,8 +79,8 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
         images,
         lambda now: (
             now is not None
-            and any(image.declared for image in now.generations)
-            and [(image.filename, image.good, image.prompt) for image in now.images]
+            and any(generation.get("declared") for generation in now["generations"])
+            and [(image["filename"], image["good"], image["prompt"]) for image in now["images"]]
             == [
                 ("a.png", False, "a man 🎭 smiling, größer"),
                 ("b c.png", True, "x" * 5000),
@@ -88,41 +88,39 @@ def test_training_data_is_uploaded_read_described_hidden_and_deleted(api, actor,
             ]
         ),
     )
-    assert data.images[0].generation_id == generation.generation_id
-    (declared,) = (image for image in data.generations if image.declared)
-    assert (declared.type, declared.image_count) == ("replicate_flux_kontext", 2)
-    assert declared.metadata == {"steps": 28, "model": "flux-dev"}
+    assert data["images"][0]["generation_id"] == generation["generation_id"]
+    (declared,) = (generation for generation in data["generations"] if generation.get("declared"))
+    assert (declared["type"], declared["image_count"]) == ("replicate_flux_kontext", 2)
+    assert declared["metadata"] == {"steps": 28, "model": "flux-dev"}
     for spelling in (actor[:4], int(actor[:4])):
-        assert api.get_training_data(spelling).images == data.images
+        assert api.get_training_data(spelling)["images"] == data["images"]
 
-    assert manifest.save().model_dump() == {
-        **dict.fromkeys(("uploaded", "unchanged", "updated", "removed", "generations"), ()),
-        "failed": {},
-    }
+    lists: dict[str, list[str]] = {name: [] for name in ("uploaded", "unchanged", "updated", "removed", "generations")}
+    assert manifest.save() == {**lists, "failed": {}}
     hidden = api.delete_training_image(actor, "a.png")
     assert api.wait_for(actor, hidden)
-    assert [image.filename for image in api.get_training_data(actor).images] == ["b c.png", "deep/ü 🎨.png"]
+    assert [image["filename"] for image in api.get_training_data(actor)["images"]] == ["b c.png", "deep/ü 🎨.png"]
     shown = api.update_training_image(actor, "a.png", hidden=None)
     assert api.wait_for(actor, shown)
-    assert len(api.get_training_data(actor).images) == 3
+    assert len(api.get_training_data(actor)["images"]) == 3
     manifest.remove_image("deep/ü 🎨.png", delete_from_s3=True)
     manifest.remove_image("b c.png")
-    assert sorted(manifest.save().removed) == ["b c.png", "deep/ü 🎨.png"]
+    assert sorted(manifest.save()["removed"]) == ["b c.png", "deep/ü 🎨.png"]
 
-    eventually(images, lambda now: [image.filename for image in now.images] == ["a.png"])
+    eventually(images, lambda now: [image["filename"] for image in now["images"]] == ["a.png"])
 
 
 def test_a_repeated_upload_sends_nothing_and_other_bytes_are_rejected(api, actor, pictures):
     images = [LocalImage(pictures / "a.png", f"again/{actor}.png", prompt="x")]
     first = api.upload_training_images(actor, images)
-    assert first.uploaded == (f"again/{actor}.png",)
+    assert first["uploaded"] == [f"again/{actor}.png"]
     assert api.wait_for(actor, first)
-    assert api.upload_training_images(actor, images).unchanged == first.uploaded
+    assert api.upload_training_images(actor, images)["unchanged"] == first["uploaded"]
     (pictures / "a.png").write_bytes(png(16, (200, 0, 0)))
     again = api.upload_training_images(actor, images)
-    assert list(again.failed) == [f"again/{actor}.png"]
-    assert "overwrite" in again.failed[f"again/{actor}.png"]
-    assert api.upload_training_images(actor, images, overwrite=True).uploaded == first.uploaded
+    assert list(again["failed"]) == [f"again/{actor}.png"]
+    assert "overwrite" in again["failed"][f"again/{actor}.png"]
+    assert api.upload_training_images(actor, images, overwrite=True)["uploaded"] == first["uploaded"]
 
 
 def linked(folder):
@@ -145,15 +143,15 @@ def test_a_sync_uploads_missing_files_to_an_actor_whose_objects_have_no_events_y
     sync = TrainingDataSync(api)
     # The first event may be processed before the second upload.
     eventually(
-        lambda: [image.filename for image in sync.auto_initialize_manifest(actor).images],
+        lambda: [image["filename"] for image in sync.auto_initialize_manifest(actor)["images"]],
         lambda filenames: filenames == ["b c.png", "only-s3.png"],
     )
     synced = sync.sync_actor_training_data(actor, pictures)
-    assert (synced.out_of_sync, synced.s3_only, synced.synced) == (("b c.png",), ("only-s3.png",), ())
-    assert sorted(synced.uploaded.uploaded) == ["a.png", "deep/ü 🎨.png"]
+    assert (synced["out_of_sync"], synced["s3_only"], synced["synced"]) == (["b c.png"], ["only-s3.png"], [])
+    assert sorted(synced["uploaded"]["uploaded"]) == ["a.png", "deep/ü 🎨.png"]
     again = sync.sync_actor_training_data(actor, pictures)
-    assert (sorted(again.synced), again.local_only) == (["a.png", "deep/ü 🎨.png"], ())
-    prompts = {image.filename: image.prompt for image in api.get_training_data(actor).images}
+    assert (sorted(again["synced"]), again["local_only"]) == (["a.png", "deep/ü 🎨.png"], [])
+    prompts = {image["filename"]: image["prompt"] for image in api.get_training_data(actor)["images"]}
     assert prompts["a.png"] == "a man in the rain"
 
 
@@ -167,7 +165,7 @@ def test_invalid_requests_are_rejected_with_the_same_text_over_http_and_s3(api, 
     with pytest.raises(Invalid, match="empty parts"):
         api.upload_training_images(actor, [LocalImage(pictures / "a.png", "../../x.png")])
     uploaded = api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"refused/{actor}.png")])
-    assert uploaded.uploaded
+    assert uploaded["uploaded"]
     with pytest.raises(Refused, match="another object"):
         api.delete_training_image(actor, f"refused/{actor}.png", delete_from_s3=True, etag="0" * 32)
 
@@ -192,11 +190,11 @@ def test_staged_changes_are_listed_and_failed_ones_stay_staged(api, actor, pictu
     names = [f"staged/{name}.png" for name in ("described", "hidden", "removed", "replaced")]
     images = [LocalImage(pictures / "a.png", name, prompt="old") for name in names]
     assert api.wait_for(actor, api.upload_training_images(actor, images))
-    manifest = TrainingDataManifest(actor, api)
+    manifest = TrainingDataManifest(actor, api=api)
 
     def rows():
         images = manifest.get_all_images()
-        return [(image.filename, image.prompt, image.staged) for image in images if image.filename in names]
+        return [(image["filename"], image["prompt"], image["staged"]) for image in images if image["filename"] in names]
 
     assert rows() == [(name, "old", "no") for name in names]
     described, hidden, removed, replaced = names
@@ -207,13 +205,18 @@ def test_staged_changes_are_listed_and_failed_ones_stay_staged(api, actor, pictu
     manifest.add_image(pictures / "b c.png", filename=replaced)
     after = [(described, "new", "updated"), (replaced, None, "added")]
     assert rows() == after
-    assert {image.prompt for image in api.get_training_data(actor).images if image.filename in names} == {"old"}
+    saved = api.get_training_data(actor)["images"]
+    assert {image["prompt"] for image in saved if image["filename"] in names} == {"old"}
     saved = manifest.save()
-    assert (saved.updated, set(saved.removed), list(saved.failed)) == ((described,), {hidden, removed}, [replaced])
+    assert (saved["updated"], set(saved["removed"]), list(saved["failed"])) == (
+        [described],
+        {hidden, removed},
+        [replaced],
+    )
     assert [image for image in rows() if image[2] == "added"] == [(replaced, None, "added")]
     manifest.add_image(pictures / "b c.png", filename=replaced, overwrite=True)
     saved = manifest.save()
-    assert (saved.uploaded, saved.updated, saved.removed, saved.failed) == ((replaced,), (), (), {})
+    assert (saved["uploaded"], saved["updated"], saved["removed"], saved["failed"]) == ([replaced], [], [], {})
     prefix = f"{ACTORS}{actor}/"
     stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
     assert [image["Key"].removeprefix(prefix) for image in stored] == [described, hidden, replaced]
@@ -225,7 +228,7 @@ def test_staged_changes_are_listed_and_failed_ones_stay_staged(api, actor, pictu
 
 def test_a_rescan_compares_with_s3_again(api, actor, pictures):
     api.upload_training_images(actor, [LocalImage(pictures / "a.png", f"rescan/{actor}.png")], overwrite=True)
-    before = api.get_training_data(actor).last_verified_at
+    before = api.get_training_data(actor)["last_verified_at"]
     after = api.rescan_s3(actor)
-    assert after.last_verified_at > before
-    assert f"rescan/{actor}.png" in [image.filename for image in after.images]
+    assert after["last_verified_at"] > before
+    assert f"rescan/{actor}.png" in [image["filename"] for image in after["images"]]

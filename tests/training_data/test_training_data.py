@@ -54,7 +54,7 @@ def test_a_rescan_is_requested_once_and_waited_for_even_if_it_finds_a_difference
         return (200, manifest) if waited > RECHECK_SECONDS + 10 else (202, under_way)
 
     requests.answer = answer
-    assert get_training_data_api(URL, token=CREDENTIAL).rescan_s3(42).last_verified_at == EVENING
+    assert get_training_data_api(URL, token=CREDENTIAL).rescan_s3(42)["last_verified_at"] == EVENING
     assert ["force_rescan=true" in url for _, url, _ in requests] == [True, *[False] * (len(requests) - 1)]
 
 

@@ -12,18 +12,19 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.planning import PresignedUpload
 from s3_manifest.edits.uploads import MAX_IMAGES, GenerationRequest, ImageUpload, UploadRequest
-from s3_manifest.manifest.model import Frozen, first_problem
-from s3_manifest.query.training import ActorManifest
-from s3_manifest.sidecars.content import FileDescription, GenerationDeclaration
+from s3_manifest.manifest.model import first_problem
+from s3_manifest.sidecars.content import FileDescription
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
 from s3_manifest_cli.client.local.hashes import md5_of
-from s3_manifest_cli.client.manifests.deployment import connect
+from s3_manifest_cli.client.manifests.deployment import ConnectOptions, connect
 from s3_manifest_cli.client.manifests.direct import S3Manifests
-from s3_manifest_cli.errors import Invalid, Refused, Unavailable
+from s3_manifest_cli.errors import Invalid, NoSuchActor, Refused, Unavailable
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.http import HttpService
-from s3_manifest_cli.training_data.service import EditResult, ImageFields
+from s3_manifest_cli.training_data.location import ActorLocation, NamedLocation
+from s3_manifest_cli.training_data.results import ActorManifest, EditResult, GenerationDeclaration, UploadResult
+from s3_manifest_cli.training_data.service import ImageFields, Service
 
 if TYPE_CHECKING:
     from s3_manifest_cli.client.manifests.http import HttpManifests
@@ -68,42 +69,62 @@ class LocalImage(NamedTuple):
             raise Invalid(f"{self.name}.{first_problem(error)}") from error
 
 
-class UploadResult(Frozen):
-    """The filenames that were uploaded, that existed unchanged, and that failed (with the reason).
-
-    ``generation`` is the declared generation of the images, ``reflects`` are the tokens to wait with.
-    """
-
-    uploaded: tuple[str, ...] = ()
-    unchanged: tuple[str, ...] = ()
-    failed: Mapping[str, str] = {}
-    generation: GenerationDeclaration | None = None
-    reflects: tuple[str, ...] = ()
-
-
 class TrainingDataAPI:
     """The training data of actors. An actor id is a full name, a padded number or a number.
 
-    Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
+    Results are dicts, lists and values that ``json.dumps`` accepts. ``bucket`` and ``s3_prefix`` may name where the
+    actor's objects are: nothing is done unless the deployment has the actor there. Threads may share an object. Methods
+    raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
 
-    def __init__(self, service: HttpService | S3Service) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
         self._pool = urllib3.PoolManager(maxsize=32)
 
     def get_training_data(
-        self, actor_id: str | int, *, force_rescan: bool = False, wait: float = WAIT_SECONDS
+        self,
+        actor_id: str | int,
+        bucket: str | None = None,
+        s3_prefix: str | None = None,
+        force_rescan: bool = False,
+        *,
+        wait: float = WAIT_SECONDS,
     ) -> ActorManifest:
         """The images of an actor, with prompts, generations and totals.
 
         If the actor has objects but no manifest, the stack creates it first. With ``force_rescan`` the manifest is
         compared with S3 first. Raises ``NotYet`` if either takes longer than ``wait`` seconds.
         """
-        return self._service.read(str(actor_id), force_rescan=force_rescan, wait_seconds=wait)
+        location = NamedLocation(bucket, s3_prefix)
+        if force_rescan:
+            self.check_location(actor_id, bucket, s3_prefix)
+        try:
+            data = self._service.read(str(actor_id), force_rescan=force_rescan, wait_seconds=wait)
+        except NoSuchActor as error:
+            location.check(actor_id, ActorLocation(error.s3_bucket, error.s3_prefix))
+            raise
+        location.check(actor_id, ActorLocation(data["s3_bucket"], data["s3_prefix"]))
+        return data
 
-    def rescan_s3(self, actor_id: str | int, *, wait: float = WAIT_SECONDS) -> ActorManifest:
+    def rescan_s3(
+        self,
+        actor_id: str | int,
+        bucket: str | None = None,
+        s3_prefix: str | None = None,
+        *,
+        wait: float = WAIT_SECONDS,
+    ) -> ActorManifest:
         """Makes the stack compare the manifest with S3; returns the corrected manifest."""
-        return self.get_training_data(actor_id, force_rescan=True, wait=wait)
+        return self.get_training_data(actor_id, bucket, s3_prefix, force_rescan=True, wait=wait)
+
+    def check_location(self, actor_id: str | int, bucket: str | None = None, s3_prefix: str | None = None) -> None:
+        """Raises ``Invalid`` unless the deployment has the actor in this bucket and below this prefix.
+
+        The actor need not exist. Without both arguments nothing is requested.
+        """
+        location = NamedLocation(bucket, s3_prefix)
+        if not location.is_empty:
+            location.check(actor_id, self._service.locate(str(actor_id)))
 
     def update_training_image(self, actor_id: str | int, filename: str, **fields: Unpack[ImageFields]) -> EditResult:
         """Sets fields of an image: ``prompt``, ``good``, ``labels``, ``hidden``. A repeated call changes nothing."""
@@ -119,13 +140,21 @@ class TrainingDataAPI:
         return self._service.describe(str(actor_id), fields)
 
     def delete_training_image(
-        self, actor_id: str | int, filename: str, *, delete_from_s3: bool = False, etag: str | None = None
+        self,
+        actor_id: str | int,
+        filename: str,
+        *,
+        delete_from_s3: bool = False,
+        etag: str | None = None,
+        bucket: str | None = None,
+        s3_prefix: str | None = None,
     ) -> EditResult:
         """Hides an image from the manifest or, with ``delete_from_s3``, deletes it.
 
         A hidden image stays in S3; ``update_training_image(…, hidden=None)`` shows it again. With an ``etag``, only
         the object with that ETag is deleted; an object that is uploaded meanwhile never is.
         """
+        self.check_location(actor_id, bucket, s3_prefix)
         if delete_from_s3:
             return self._service.delete(str(actor_id), filename, etag)
         return self._service.describe(str(actor_id), {filename: {"hidden": True}})
@@ -161,29 +190,30 @@ class TrainingDataAPI:
             plan = self._service.plan(str(actor_id), request)
             errors = self._put_all([(upload, files[upload.filename].path) for upload in plan.uploads])
             # A file that failed because it exists may have the same bytes.
-            saved = self.get_training_data(actor_id).images if errors else ()
-            known = {(image.filename, image.md5_hash) for image in saved}
+            saved = self.get_training_data(actor_id)["images"] if errors else ()
+            known = {(image["filename"], image["md5_hash"]) for image in saved}
             unchanged += (
                 image.filename for image in batch if image.filename in errors and (image.filename, image.md5) in known
             )
             failed |= {name: str(error) for name, error in errors.items() if name not in unchanged}
             done += (upload for upload in plan.uploads if upload.filename not in errors)
-            if declared := plan.generation:  # the next batch belongs to the same one
-                generation = GenerationRequest(generation_id=declared.generation_id, type=declared.type)
+            if plan.generation:  # the next batch belongs to the same one
+                declared = cast("GenerationDeclaration", plan.generation.model_dump(mode="json"))
+                generation = GenerationRequest(generation_id=declared["generation_id"], type=declared["type"])
         return UploadResult(
-            uploaded=tuple(upload.filename for upload in done),
-            unchanged=tuple(unchanged),
+            uploaded=[upload.filename for upload in done],
+            unchanged=unchanged,
             failed=failed,
             generation=declared,
-            reflects=tuple(upload.reflects for upload in done),
+            reflects=[upload.reflects for upload in done],
         )
 
     def wait_for(self, actor_id: str | int, result: EditResult | UploadResult, *, wait: float = WAIT_SECONDS) -> bool:
         """Waits up to ``wait`` seconds for the manifest to show a change; returns whether it does."""
-        if isinstance(result, UploadResult):
-            tokens = result.reflects
+        if "uploaded" in result:
+            tokens = result["reflects"]
         else:
-            tokens = (result.reflects,) if result.reflects and result.revision is None else ()
+            tokens = [result["reflects"]] if result["reflects"] and result["revision"] is None else []
         return all(self._service.shows(str(actor_id), token, wait) for token in tokens)
 
     def _put_all(self, uploads: list[tuple[PresignedUpload, Path]]) -> dict[str, Exception]:
@@ -220,38 +250,30 @@ def _refusal(filename: str, response: urllib3.BaseHTTPResponse) -> Exception | N
     return None
 
 
-def get_training_data_api(
-    api_url: str | None = None,
-    *,
-    token: str | None = None,
-    bucket: str | None = None,
-    sweep_queue_url: str | None = None,
-    collections: str | None = None,
-    manifest_root: str | None = None,
-) -> TrainingDataAPI:
-    """The API of one deployment: over HTTP with an ``api_url``, or directly in S3 with a ``bucket``.
+def get_training_data_api(url: str | None = None, /, **options: Unpack[ConnectOptions]) -> TrainingDataAPI:
+    """The API of one deployment: over HTTP with a ``url`` (or ``api_url``), or in S3 with a ``stack`` or ``bucket``.
 
-    Missing options come from the environment, as for ``s3_manifest_cli.connect``; with both, HTTP is preferred. AWS
-    credentials and region are boto3's defaults. Directly in S3, ``sweep_queue_url`` (an output of the stack) is
-    required for rescans, and for actors without a manifest. Raises ``Invalid`` if no deployment is named.
+    The options are those of ``s3_manifest_cli.connect``, and missing ones come from the environment as there. Where no
+    deployment is passed, ``S3_MANIFEST_STACK`` names it, then ``S3_MANIFEST_API_URL``, then ``S3_MANIFEST_BUCKET``.
+    Directly in S3, the sweep queue is required for rescans, and for actors without a manifest: a stack names it, with a
+    bucket pass ``sweep_queue_url``. Raises ``Invalid`` if no deployment is named, ``NotFound``, ``Unavailable``.
     """
-    api_url = api_url or (None if bucket else os.environ.get("S3_MANIFEST_API_URL"))
-    bucket = None if api_url else bucket or os.environ.get("S3_MANIFEST_BUCKET")
-    if not (api_url or bucket):
-        raise Invalid(
-            "No deployment is named.",
-            remedy="Pass api_url or bucket, or set S3_MANIFEST_API_URL or S3_MANIFEST_BUCKET.",
-        )
-    deployment = connect(
-        api_url=api_url,
-        token=token,
-        bucket=bucket,
-        sweep_queue_url=sweep_queue_url,
-        collections=collections,
-        manifest_root=manifest_root,
-    )
+    if url:
+        options["api_url"] = url
+    env = os.environ.get
+    if not (options.get("api_url") or options.get("bucket") or options.get("stack") or env("S3_MANIFEST_STACK")):
+        options["api_url"] = env("S3_MANIFEST_API_URL")
+        if not (options["api_url"] or env("S3_MANIFEST_BUCKET")):
+            raise Invalid(
+                "No deployment is named.",
+                remedy="Pass stack, api_url or bucket, or set S3_MANIFEST_STACK, S3_MANIFEST_API_URL or"
+                " S3_MANIFEST_BUCKET.",
+            )
+    if options.get("api_url"):
+        options["bucket"] = None
+    deployment = connect(**options)
     manifests = deployment.manifests
-    if bucket and isinstance(manifests, S3Manifests):
+    if isinstance(manifests, S3Manifests):
         reads = s3_client(deployment.endpoint, session=deployment.session)
         writes = s3_client(deployment.endpoint, retries=False, session=deployment.session)
         stores = {name: S3Store(name, reads, writes) for name in deployment.collections.buckets}

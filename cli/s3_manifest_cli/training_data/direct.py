@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from s3_manifest.aws.threads import parallel_map
 from s3_manifest.edits.collection_editor import CollectionEditor, EtagMismatch, NewerUpload, NoSuchFile
@@ -29,21 +30,22 @@ from s3_manifest.query import actors, training
 from s3_manifest.query.answers import AnswerTooLarge
 from s3_manifest.query.change_token import ChangeToken, is_reflected, revision_reflecting
 from s3_manifest.query.cursors import BadParameter, decode_cursor, encode_cursor
-from s3_manifest.query.training import ActorManifest
 from s3_manifest.query.waiting import SYSTEM_CLOCK, complete_since, wait_for_head
 from s3_manifest.storage.heads import has_objects
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest_cli.client.manifests.direct import Enqueue, translated_errors
-from s3_manifest_cli.errors import Invalid, NotFound, NotYet, Refused, Unavailable
-from s3_manifest_cli.training_data.service import EditResult, ImageFields
+from s3_manifest_cli.errors import Invalid, NoSuchActor, NotFound, NotYet, Refused, Unavailable
+from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.results import ActorManifest, EditResult
+from s3_manifest_cli.training_data.service import ImageFields
 
 EDIT_SECONDS = 30
 """How long an edit is retried while others change the same sidecar."""
 
 
 class S3Service(NamedTuple):
-    """What ``TrainingDataAPI`` needs, in S3, with the results and errors of ``HttpService``.
+    """A ``Service`` directly in S3.
 
     Without ``enqueue`` it cannot request sweeps, nor create manifests.
     """
@@ -52,12 +54,17 @@ class S3Service(NamedTuple):
     collections: Collections
     enqueue: Enqueue | None
 
+    def locate(self, actor: str) -> ActorLocation:
+        with self._actor(actor) as collection:
+            return ActorLocation(collection.bucket, collection.prefix)
+
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         with self._actor(actor) as collection:
             head = self._snapshot(collection).reload().head
             requested_at = timestamp(datetime.now(UTC))
             if head is None and not has_objects(self.stores[collection.bucket], self.collections, collection):
-                raise NotFound(f"there is no actor {collection.id}: S3 has neither a manifest nor objects")
+                message = f"there is no actor {collection.id}: S3 has neither a manifest nor objects"
+                raise NoSuchActor(message, collection.bucket, collection.prefix)
             if head is None or force_rescan:
                 reason = {"asked_at" if force_rescan else "created_at": requested_at}
                 self._request_sweep(Sweep(kind=collection.kind, id=collection.id, **reason))
@@ -66,7 +73,8 @@ class S3Service(NamedTuple):
             if not wait.is_met:
                 raise NotYet(f"{actor} is still being compared with S3. Try again later.")
             document = training.read(wait.snapshot, training.actor_manifest)
-        return ActorManifest.model_validate_json(document.json)
+        data: ActorManifest = from_json(document.json)
+        return data
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         with self._actor(actor) as collection:
@@ -109,7 +117,7 @@ class S3Service(NamedTuple):
 
     def _edit_result(self, collection: Collection, token: ChangeToken | None) -> EditResult:
         revision = revision_reflecting(self._snapshot(collection), token) if token else None
-        return EditResult(actor_name=collection.id, revision=revision, reflects=token and encode_cursor(token))
+        return EditResult(actor_name=collection.id, revision=revision, reflects=encode_cursor(token) if token else None)
 
     @contextmanager
     def _actor(self, name: str) -> Iterator[Collection]:

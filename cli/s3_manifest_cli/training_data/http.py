@@ -2,26 +2,35 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from s3_manifest.edits.planning import UploadPlan
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
-from s3_manifest.query.training import ActorManifest
+from s3_manifest.query import training
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS
 from s3_manifest.sidecars.content import known_fields
-from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse
-from s3_manifest_cli.errors import NotYet
-from s3_manifest_cli.training_data.service import EditResult, ImageFields
+from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, optional_field, parse
+from s3_manifest_cli.errors import NoSuchActor, NotYet
+from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.results import ActorManifest, EditResult
+from s3_manifest_cli.training_data.service import ImageFields
 
 _ACTOR = "/api/training-data/{}"
 _PAUSE_SECONDS = 1.0
 
 
 class HttpService(NamedTuple):
-    """What ``TrainingDataAPI`` needs, over HTTP. Methods raise ``S3ManifestError``."""
+    """A ``Service`` over HTTP. Methods raise ``S3ManifestError``."""
 
     api: HttpApi
+
+    def locate(self, actor: str) -> ActorLocation:
+        try:
+            response = self.api.request("GET", *address(_ACTOR, actor, {"wait": "0"}))
+        except NoSuchActor as error:
+            return ActorLocation(error.s3_bucket, error.s3_prefix)
+        return ActorLocation(field(response, "s3_bucket", str), field(response, "s3_prefix", str))
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         query = {"force_rescan": "true"} if force_rescan else {}
@@ -29,9 +38,9 @@ class HttpService(NamedTuple):
         for wait in _waits(wait_seconds):
             response = self.api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
             if response.status == 200:
-                manifest = parse(ActorManifest, response.body)
+                manifest = parse(training.ActorManifest, response.body)
                 if (manifest.last_verified_at or "") >= verified_since:
-                    return manifest
+                    return cast("ActorManifest", response.body)
             elif force_rescan and not verified_since:
                 # The rescan is requested once, and then awaited.
                 verified_since, query = field(response, "requested_at", str), {}
@@ -60,8 +69,11 @@ class HttpService(NamedTuple):
         return parse(UploadPlan, known_fields(response.body, UploadPlan))
 
     def _edit_result(self, response: Response) -> EditResult:
-        name = id_in(field(response, "manifest", str))
-        return parse(EditResult, {"actor_name": name, **known_fields(response.body, EditResult)})
+        return EditResult(
+            actor_name=id_in(field(response, "manifest", str)),
+            revision=optional_field(response, "revision", int),
+            reflects=optional_field(response, "reflects", str),
+        )
 
 
 def _waits(seconds: float) -> Iterator[float]:

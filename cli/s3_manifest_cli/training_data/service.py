@@ -1,8 +1,12 @@
-"""The arguments and results that ``HttpService`` and ``S3Service`` share."""
+"""The interface that ``HttpService`` and ``S3Service`` share: what ``TrainingDataAPI`` needs of a deployment."""
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Protocol, TypedDict
 
-from s3_manifest.manifest.model import Frozen
+from s3_manifest.edits.planning import UploadPlan
+from s3_manifest.edits.uploads import UploadRequest
+from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.results import ActorManifest, EditResult
 
 
 class ImageFields(TypedDict, total=False):
@@ -14,9 +18,23 @@ class ImageFields(TypedDict, total=False):
     hidden: bool | None
 
 
-class EditResult(Frozen):
-    """The result of an edit in S3. ``revision`` shows it; if it is None, wait with the token ``reflects``."""
+class Service(Protocol):
+    """The training data of a deployment, with the same results and errors over HTTP and in S3. Safe to share."""
 
-    actor_name: str
-    revision: int | None
-    reflects: str | None
+    def locate(self, actor: str) -> ActorLocation:
+        """Where the deployment has an actor, or would have it. Requests no sweep of an actor with a manifest."""
+
+    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+        """The images of an actor; a missing manifest is created, and awaited."""
+
+    def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
+        """Whether the manifest shows the change of this token within so many seconds."""
+
+    def describe(self, actor: str, fields: Mapping[str, ImageFields]) -> EditResult:
+        """Sets fields of images, by filename."""
+
+    def delete(self, actor: str, filename: str, etag: str | None) -> EditResult:
+        """Deletes an image from S3; with an ETag, only the object that has it."""
+
+    def plan(self, actor: str, request: UploadRequest) -> UploadPlan:
+        """The presigned uploads of a request."""

@@ -4,39 +4,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s3_manifest.edits.uploads import GenerationRequest
-from s3_manifest.manifest.model import Frozen
-from s3_manifest.query.training import ActorManifest
 from s3_manifest.sidecars.captions import is_image
 from s3_manifest_cli.client.local.folders import folder_at
 from s3_manifest_cli.client.local.reading import caption_prompt
 from s3_manifest_cli.client.local.scan import scan
 from s3_manifest_cli.errors import NotFound
-from s3_manifest_cli.training_data.api import LocalImage, TrainingDataAPI, UploadResult, get_training_data_api
-
-
-class SyncResult(Frozen):
-    """A folder compared with S3 by filename and MD5, and the upload of files that are only local.
-
-    ``out_of_sync``: different bytes, neither side is changed. ``unverified``: the MD5 in S3 is unknown.
-    """
-
-    synced: tuple[str, ...]
-    local_only: tuple[str, ...]
-    s3_only: tuple[str, ...]
-    out_of_sync: tuple[str, ...]
-    unverified: tuple[str, ...]
-    uploaded: UploadResult
+from s3_manifest_cli.training_data.api import LocalImage, TrainingDataAPI, get_training_data_api
+from s3_manifest_cli.training_data.results import ActorManifest, SyncResult
 
 
 class TrainingDataSync:
-    """Uploads training data from folders to S3, never the other way."""
+    """Uploads training data from folders to S3, never the other way. Threads may share an object."""
 
     def __init__(self, api: TrainingDataAPI | None = None) -> None:
         self._api = api or get_training_data_api()
 
-    def auto_initialize_manifest(self, actor_id: str | int) -> ActorManifest:
+    def auto_initialize_manifest(
+        self, actor_id: str | int, bucket: str | None = None, s3_prefix: str | None = None
+    ) -> ActorManifest:
         """The manifest of an actor; the stack creates it if there are only objects."""
-        return self._api.get_training_data(actor_id)
+        return self._api.get_training_data(actor_id, bucket, s3_prefix)
 
     def sync_actor_training_data(
         self,
@@ -45,6 +32,8 @@ class TrainingDataSync:
         *,
         upload: bool = True,
         generation: GenerationRequest | None = None,
+        bucket: str | None = None,
+        s3_prefix: str | None = None,
     ) -> SyncResult:
         """Compares an actor's manifest with S3 and with a ``folder``, and uploads images that are only local.
 
@@ -53,23 +42,21 @@ class TrainingDataSync:
         more. Raises ``S3ManifestError``, ``OSError``.
         """
         try:
-            known = {image.filename: image.md5_hash for image in self._api.rescan_s3(actor_id).images}
+            images = self._api.rescan_s3(actor_id, bucket, s3_prefix)["images"]
+            known = {image["filename"]: image["md5_hash"] for image in images}
         except NotFound:
             known = {}
         local = dict(_images(Path(folder))) if folder else {}
         md5s = {name: image.md5() for name, image in local.items() if name in known}
         local_only = [name for name in local if name not in known]
-        uploaded = UploadResult()
-        if upload and local_only:
-            images = [local[name] for name in local_only]
-            uploaded = self._api.upload_training_images(actor_id, images, generation=generation)
+        files = [local[name] for name in local_only] if upload else []
         return SyncResult(
-            synced=tuple(name for name, md5 in md5s.items() if known[name] == md5),
-            local_only=tuple(local_only),
-            s3_only=tuple(name for name in known if folder and name not in local),
-            out_of_sync=tuple(name for name, md5 in md5s.items() if known[name] not in (md5, None)),
-            unverified=tuple(name for name in md5s if known[name] is None),
-            uploaded=uploaded,
+            synced=[name for name, md5 in md5s.items() if known[name] == md5],
+            local_only=local_only,
+            s3_only=[name for name in known if folder and name not in local],
+            out_of_sync=[name for name, md5 in md5s.items() if known[name] not in (md5, None)],
+            unverified=[name for name in md5s if known[name] is None],
+            uploaded=self._api.upload_training_images(actor_id, files, generation=generation),
         )
 
 

@@ -1,48 +1,21 @@
 """The Python API of training data: values that JSON cannot hold are rejected before anything changes."""
 
 import json
-from urllib.parse import unquote, urlsplit
 
-import boto3
 import pytest
-import urllib3
-from handlers.lambda_events import BUCKET, Context, http_request
 
-import edit_handler
-import query_handler
-from s3_manifest.aws.clients import s3_client
 from s3_manifest.edits.uploads import GenerationRequest
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
-from s3_manifest.storage.s3 import S3Store
-from s3_manifest_cli.client.access.http_api import HttpApi
-from s3_manifest_cli.training_data import Invalid, LocalImage, NotFound, TrainingDataAPI
-from s3_manifest_cli.training_data.direct import S3Service
-from s3_manifest_cli.training_data.http import HttpService
+from s3_manifest_cli.training_data import Invalid, LocalImage, NotFound
 
 ACTOR = "0042_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
 
 
-@pytest.fixture(params=["http", "s3"])
-def api(request, account, monkeypatch):
+@pytest.fixture
+def api(account, training_api):
     account.put(f"{PREFIX}a.png")
     account.requests.clear()
-    if request.param == "s3":
-        boto = boto3.DEFAULT_SESSION
-        store = S3Store(BUCKET, s3_client(session=boto), s3_client(retries=False, session=boto))
-        return TrainingDataAPI(
-            S3Service({BUCKET: store}, parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET), None)
-        )
-
-    def request_(_pool, method, url, *, headers, body=None, **_):
-        parts = urlsplit(url)
-        event = http_request(unquote(parts.path), None, headers, method, body and body.decode(), parts.query)
-        function = query_handler if method == "GET" else edit_handler
-        answer = function.handler(event, Context(29.0))
-        return urllib3.HTTPResponse(answer["body"].encode(), status=answer["statusCode"], headers=answer["headers"])
-
-    monkeypatch.setattr("urllib3.PoolManager.request", request_)
-    return TrainingDataAPI(HttpService(HttpApi("https://api.invalid", boto3.Session(), "by hand")))
+    return training_api
 
 
 def untouched(account):

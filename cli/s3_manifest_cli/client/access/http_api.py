@@ -202,6 +202,11 @@ def field(response: Response, name: str, kind: type[Value]) -> Value:
     raise unreadable_response(f"it has no {name}")
 
 
+def optional_field(response: Response, name: str, kind: type[Value]) -> Value | None:
+    """A field of the response that may be null. Raises ``Unavailable`` where it has another type."""
+    return None if response.body.get(name) is None else field(response, name, kind)
+
+
 def parse(shape: type[Shape], fields: object) -> Shape:
     """The fields of a response as a model. Raises ``Unavailable`` where they are not of that shape."""
     try:
