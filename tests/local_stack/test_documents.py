@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from unit.docs.pages import page, section
+from unit.docs.pages import example, page, section
 
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
@@ -77,7 +77,7 @@ def test_the_python_example_of_the_client_runs(shell, stack, s3, manifest_when, 
     for name, body in (("a.png", b"pixels"), ("a.txt", b"a fox")):
         s3.put_object(Bucket=stack.bucket, Key=f"{STYLE}/{name}", Body=body)
     manifest_when("16", lambda manifest: manifest["total_files"] == 1 and manifest["captions"])
-    exec(python_example("Client"), {})  # noqa: S102  # the documents' own example
+    exec(example("python", "Client", "python"), {})  # noqa: S102  # the documents' own example
     assert (shell.folder / "pictures" / "a.png").read_bytes() == b"pixels"
     assert not (shell.folder / "pictures" / "a.txt").exists()
     assert "['a.png'] []" in capsys.readouterr().out.splitlines()
@@ -92,21 +92,22 @@ def test_the_python_example_of_training_data_runs(shell, stack, s3, eventually, 
     )
     (shell.folder / "out").mkdir()
     (shell.folder / "out" / "image_001.png").write_bytes(png(16, (1, 2, 3)))
-    code = python_example("Training data").replace("https://….execute-api.us-east-1.amazonaws.com", stack.api_url)
+    code = example("python", "Training data", "python").replace(
+        "https://….execute-api.us-east-1.amazonaws.com", stack.api_url
+    )
     variables = {}
     exec(code, variables)  # noqa: S102  # the documents' own example
     saved = variables["saved"]
-    assert (saved.uploaded, saved.removed, saved.failed) == (("image_001.png",), ("image_007.png",), {})
+    assert (saved["uploaded"], saved["removed"], saved["failed"]) == (["image_001.png"], ["image_007.png"], {})
     images = eventually(
-        lambda: variables["api"].get_training_data(42).images,
+        lambda: variables["api"].get_training_data(42)["images"],
         lambda images: (
-            [(image.filename, image.good) for image in images] == [("image_000.png", False), ("image_001.png", True)]
+            [(image["filename"], image["good"]) for image in images]
+            == [("image_000.png", False), ("image_001.png", True)]
         ),
     )
-    assert (images[1].prompt, images[1].generation_type) == ("smiling, three-quarter view", "replicate_flux_kontext")
+    assert (images[1]["prompt"], images[1]["generation_type"]) == (
+        "smiling, three-quarter view",
+        "replicate_flux_kontext",
+    )
     assert capsys.readouterr().out
-
-
-def python_example(heading):
-    (code,) = re.findall(r"^```python\n(.*?)^```$", section(page("python"), heading), re.MULTILINE | re.DOTALL)
-    return code

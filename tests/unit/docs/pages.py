@@ -53,5 +53,11 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
+def example(name: str, heading: str, language: str) -> str:
+    """The only code block in this language below a heading of a page."""
+    (code,) = (block for kind, block in _FENCE.findall(section(page(name), heading)) if kind == language)
+    return code
+
+
 def code_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)

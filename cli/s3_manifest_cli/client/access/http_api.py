@@ -60,7 +60,8 @@ class HttpApi:
         """Makes no request. Raises ``Unavailable`` where that cannot be the URL of an API."""
         self._url = _checked_url(url)
         self._session = session
-        self._pool = urllib3.PoolManager(maxsize=8)
+        # Threads share it; above this, urllib3 warns of each connection that it discards.
+        self._pool = urllib3.PoolManager(maxsize=64)
         self._token = token
 
     def request(
