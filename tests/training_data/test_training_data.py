@@ -8,7 +8,15 @@ from unit.values import ACTOR, EVENING, NOON, file_observation, head_of
 
 from s3_manifest.query.training import actor_manifest
 from s3_manifest.sweep.sweep import RECHECK_SECONDS
-from s3_manifest_cli.training_data import EditResult, NotFound, get_training_data_api
+from s3_manifest_cli.training_data import (
+    EditResult,
+    Invalid,
+    NotFound,
+    TrainingDataManifest,
+    TrainingDataSync,
+    get_training_data_api,
+)
+from s3_manifest_cli.training_data.http import HttpService
 
 URL = "https://api.invalid"
 
@@ -73,3 +81,73 @@ def test_a_deployment_with_a_shorter_wait_is_polled_until_the_timeout(requests, 
     assert api.wait_for(42, done, wait=30) is False
     assert now[0] == pytest.approx(30, abs=3)
     assert len(requests) == 11
+
+
+def place_of(api):
+    """The URL or the bucket of the deployment."""
+    service = api._service
+    return service.api._url if isinstance(service, HttpService) else service.locate("nobody").s3_bucket
+
+
+STACK, API, BUCKET = {"S3_MANIFEST_STACK": "team"}, {"S3_MANIFEST_API_URL": URL}, {"S3_MANIFEST_BUCKET": "variable"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "expected"),
+    [
+        (STACK, {}, "bucket of team"),
+        (STACK | API | BUCKET, {}, "bucket of team"),
+        (API | BUCKET, {}, URL),
+        (BUCKET, {}, "variable"),
+        (STACK | API | BUCKET, {"bucket": "argument"}, "argument"),
+        (API | BUCKET, {"stack": "other"}, "bucket of other"),
+        (STACK | BUCKET, {"api_url": "https://argument.invalid"}, "https://argument.invalid"),
+        ({}, {"api_url": URL, "bucket": "argument"}, URL),
+    ],
+)
+def test_the_deployment_comes_from_the_arguments_then_from_a_stack_an_api_or_a_bucket(
+    monkeypatch, environment, arguments, expected
+):
+    for name in STACK | API | BUCKET:
+        monkeypatch.delenv(name, raising=False)
+    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "x")
+    for name, value in {**environment, **credentials, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    settings = "s3_manifest_cli.client.manifests.deployment._stack_settings"
+    monkeypatch.setattr(settings, lambda _session, stack, _endpoint: {"BucketName": f"bucket of {stack}"})
+    for api in (
+        get_training_data_api(**arguments),
+        *([TrainingDataSync()._api, TrainingDataManifest("1", "b")._api] if not arguments else []),
+    ):
+        assert place_of(api) == expected
+
+
+def test_a_positional_argument_is_the_url_of_the_api(monkeypatch):
+    monkeypatch.setenv("S3_MANIFEST_STACK", "team")
+    assert place_of(get_training_data_api(URL, token=CREDENTIAL)) == URL
+
+
+def test_an_unknown_option_is_a_type_error():
+    options: dict[str, str] = {"bucket": "x", "bukket": "x"}
+    with pytest.raises(TypeError, match="bukket"):
+        get_training_data_api(**options)
+
+
+def test_a_generation_is_named_by_its_result_or_id(requests, tmp_path):
+    api = get_training_data_api(URL, token=CREDENTIAL)
+    manifest, other = TrainingDataManifest("1", api=api), TrainingDataManifest("2", api=api)
+    first = manifest.add_generation("flux", generation_id=7)
+    manifest.add_generation("flux", generation_id="twice")
+    manifest.add_generation("kontext", generation_id="twice")
+    for name, generation in {"a.png": first, "b.png": 7, "c.png": None}.items():
+        manifest.add_image(tmp_path / name, generation=generation)
+    requests.answer = lambda *_: (404, '{"detail": "there is no actor"}')
+    staged = {image["filename"]: image["generation_id"] for image in manifest.get_all_images()}
+    assert staged == {"a.png": 7, "b.png": 7, "c.png": None}
+    for wrong, problem in {"twice": "several staged", 8: "no staged", "7": "no staged"}.items():
+        with pytest.raises(Invalid, match=problem):
+            manifest.add_image(tmp_path / "d.png", generation=wrong)
+    with pytest.raises(Invalid, match="no staged"):
+        other.add_image(tmp_path / "a.png", generation=first)
+    with pytest.raises(Invalid, match="generation flux: generation_id"):
+        manifest.add_generation("flux", generation_id=-1)
