@@ -234,8 +234,9 @@ def training_api(request: pytest.FixtureRequest, account: Account, monkeypatch: 
     """The Python API of training data, in front of the functions and directly in S3."""
     if request.param == "s3":
         session = boto3.DEFAULT_SESSION
-        store = S3Store(BUCKET, s3_client(session=session), s3_client(retries=False, session=session))
-        return TrainingDataAPI(S3Service({BUCKET: store}, runtime.collections(), runtime.enqueue))
+        reads, writes = s3_client(session=session), s3_client(retries=False, session=session)
+        stores = {bucket: S3Store(bucket, reads, writes) for bucket in runtime.collections().buckets}
+        return TrainingDataAPI(S3Service(stores, runtime.collections(), runtime.enqueue))
 
     def send(_pool: object, method: str, url: str, **sent: Any) -> urllib3.BaseHTTPResponse:
         parts, body = urlsplit(url), sent.get("body")

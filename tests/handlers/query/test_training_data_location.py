@@ -95,3 +95,22 @@ def test_the_location_of_an_actor_without_a_manifest_is_known(training_api, acco
         training_api.rescan_s3(ACTOR, "elsewhere")
     training_api.check_location(ACTOR, BUCKET, PREFIX)
     assert [request.method for request in account.requests if request.method == "PUT"] == []
+
+
+@pytest.fixture
+def assets(account, monkeypatch, new_process):
+    """The bucket that the deployment has actors in; styles are in its own bucket."""
+    bucket = "story-boards-assets"
+    account.make_bucket(bucket)
+    actors = f"actor=s3://{bucket}/system_actors/training_data/{{actor_id}}/"
+    monkeypatch.setenv("COLLECTIONS", f"style=styles/{{style_id}}/,{actors}")
+    new_process()
+    return bucket
+
+
+def test_actors_may_have_another_bucket_than_the_deployments_own(assets, training_api):
+    training_api.check_location(ACTOR, assets, PREFIX)
+    with pytest.raises(NotFound, match="neither a manifest nor objects"):
+        training_api.get_training_data(ACTOR, assets, PREFIX)
+    with pytest.raises(Invalid, match=f"bucket '{BUCKET}': this deployment has it in bucket '{assets}'"):
+        training_api.get_training_data(ACTOR, BUCKET)
