@@ -117,10 +117,13 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
 
 
 def deployment_request(platform: Platform, name: str, parameters: Mapping[str, str] | None) -> dict[str, Any]:
-    """Uploads the code; returns the parameters of a request that creates or updates a stack."""
+    """Uploads code and template; returns the parameters of a request that creates or updates a stack."""
+    body = json.dumps(_package(template(), platform)).encode()
+    # A request may contain only 51,200 bytes of template.
+    platform.client("s3").put_object(Bucket=_ARTIFACTS, Key="template.json", Body=body)
     return {
         "StackName": name,
-        "TemplateBody": json.dumps(_package(template(), platform)),
+        "TemplateURL": f"{platform.endpoint}/{_ARTIFACTS}/template.json",
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
