@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from s3_manifest.manifest.collections import Collection as Collection
     from s3_manifest.query.stats import CollectionTotals as CollectionTotals
     from s3_manifest.storage.upload_headers import UploadMetadata as UploadMetadata
+    from s3_manifest_cli.client.bulk.folders import local_paths as local_paths
+    from s3_manifest_cli.client.bulk.for_each import for_each as for_each
+    from s3_manifest_cli.client.bulk.selection import Selection as Selection
+    from s3_manifest_cli.client.bulk.selection import SelectionFailure as SelectionFailure
+    from s3_manifest_cli.client.bulk.selection import select as select
     from s3_manifest_cli.client.doctor import DoctorOptions as DoctorOptions
     from s3_manifest_cli.client.doctor import Examination as Examination
     from s3_manifest_cli.client.doctor import doctor as doctor
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from s3_manifest_cli.client.sync.sync import wait_until_shown as wait_until_shown
     from s3_manifest_cli.client.transfer.cancellation import Cancellation as Cancellation
     from s3_manifest_cli.client.transfer.cancellation import Cancelled as Cancelled
+    from s3_manifest_cli.client.transfer.concurrency import Outcome as Outcome
     from s3_manifest_cli.client.verify.audit import Audit as Audit
     from s3_manifest_cli.client.verify.audit import audit as audit
     from s3_manifest_cli.client.verify.compare import FileStatus as FileStatus
@@ -71,6 +77,9 @@ _MODULES = {
     "s3_manifest.manifest.collections": ("Collection",),
     "s3_manifest.query.stats": ("CollectionTotals",),
     "s3_manifest.storage.upload_headers": ("UploadMetadata",),
+    ".client.bulk.folders": ("local_paths",),
+    ".client.bulk.for_each": ("for_each",),
+    ".client.bulk.selection": ("Selection", "SelectionFailure", "select"),
     ".client.doctor": ("DoctorOptions", "Examination", "doctor", "doctor_bucket"),
     ".client.export": ("ExportResult", "export"),
     ".client.local.filters": ("Filter",),
@@ -88,6 +97,7 @@ _MODULES = {
     ".client.sync.runner": ("Step",),
     ".client.sync.sync": ("PreparedPlan", "apply_plan", "prepare", "pull", "push", "sync", "wait_until_shown"),
     ".client.transfer.cancellation": ("Cancellation", "Cancelled"),
+    ".client.transfer.concurrency": ("Outcome",),
     ".client.verify.audit": ("Audit", "audit"),
     ".client.verify.compare": ("FileStatus",),
     ".client.verify.status": ("LocalCopy", "Status", "status"),

@@ -38,6 +38,10 @@ class NoSuchActor(NotFound):
         self.s3_prefix = s3_prefix
 
 
+class NoManifest(NotFound):
+    """The collection has no manifest yet."""
+
+
 class HistoryExpired(NotFound):
     """The revision is no longer kept; ``oldest`` is the first later one whose changes may be kept."""
 

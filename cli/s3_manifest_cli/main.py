@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from s3_manifest.storage.store import StoreError
-from s3_manifest_cli.errors import Invalid, S3ManifestError
 from s3_manifest_cli.program import was_interrupted
 from s3_manifest_cli.terminal import failures
 from s3_manifest_cli.terminal.failures import Failure
+from s3_manifest_cli.terminal.outcomes import failure_of
 
 
 class _Command(NamedTuple):
@@ -150,24 +149,9 @@ def _run(command: Callable[[], object], *, as_json: bool) -> int:
 
 
 def _failure(error: BaseException) -> Failure:
-    if isinstance(error, click.UsageError):
-        return Failure(failures.USAGE, "usage", error.format_message())
-    if isinstance(error, click.ClickException):
-        return Failure(failures.FAILED, "failed", error.format_message())
-    if was_interrupted() or isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
+    if was_interrupted() and not isinstance(error, click.ClickException):
         return failures.INTERRUPTION
-    if not isinstance(error, S3ManifestError | OSError):
-        from s3_manifest.manifest.model import UnreadableManifest  # noqa: PLC0415  # it imports pydantic
-        from s3_manifest_cli.client.access.explanations import explain_error  # noqa: PLC0415  # it imports botocore
-
-        if isinstance(error, StoreError | UnreadableManifest):
-            error = explain_error(error)
-    if isinstance(error, S3ManifestError):
-        code = failures.USAGE if isinstance(error, Invalid) else failures.FAILED
-        return Failure(code, error.code, str(error), error.remedy)
-    if isinstance(error, OSError):
-        return failures.of_os_error(error)
-    return failures.of_unexpected(error)
+    return failure_of(error)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -36,6 +36,7 @@ CLI_WINGS = (
     "client/verify",
     "client/transfer",
     "client/sync",
+    "client/bulk",
     "client/export",
     "client/doctor",
     "__init__.py",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from s3_manifest.manifest.collections import Collection
 from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.local.filters import EVERYTHING
 from s3_manifest_cli.client.manifests.deployment import Deployment
@@ -13,12 +14,15 @@ from s3_manifest_cli.client.sync.options import MAX_DELETE, SyncOptions
 from s3_manifest_cli.client.sync.plan import Verb
 from s3_manifest_cli.client.sync.restore import prepare_restore
 from s3_manifest_cli.client.sync.sync import PreparedPlan, prepare
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many
 from s3_manifest_cli.terminal.options import (
     FOLDER,
     TIME,
     Function,
+    Many,
     common_options,
     filter_options,
+    many_options,
     missing,
     option_group,
     parse_collection,
@@ -26,7 +30,7 @@ from s3_manifest_cli.terminal.options import (
     with_options,
 )
 from s3_manifest_cli.terminal.output import Printer
-from s3_manifest_cli.terminal.plan_output import PlanOptions, run_plan
+from s3_manifest_cli.terminal.plan_output import PlanOptions, plan_counts, run_plan
 
 _portable = click.option("--portable", is_flag=True, help="Skip files whose names some other system does not allow.")
 _wait = click.option(
@@ -79,6 +83,7 @@ def _plan_options(delete_help: str) -> Callable[[Function], Function]:
 @click.argument("folder", metavar="LOCAL", type=FOLDER, required=False)
 @_plan_options("Delete local files that are not in S3.")
 @_portable
+@many_options
 @filter_options
 @common_options
 def pull(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
@@ -93,6 +98,7 @@ def pull(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     Examples:
       s3-manifest pull style/16 pictures
       s3-manifest pull style/16 pictures --delete --dry-run
+      s3-manifest pull 'style/*' 'data/styles/{id}'
     """
     _copy("pull", **arguments)
 
@@ -103,6 +109,7 @@ def pull(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
 @_plan_options("Delete objects in S3 that are not in LOCAL.")
 @_upload_options
 @_wait
+@many_options
 @filter_options
 @common_options
 def push(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
@@ -116,6 +123,7 @@ def push(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     Examples:
       s3-manifest push pictures style/16
       s3-manifest push pictures style/16 --generation-type flux --wait 20
+      s3-manifest push 'data/styles/{id}' 'style/*'
     """
     _copy("push", **arguments)
 
@@ -128,6 +136,7 @@ def push(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
 @_portable
 @_upload_options
 @_wait
+@many_options
 @filter_options
 @common_options
 def sync(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
@@ -142,6 +151,7 @@ def sync(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
     Examples:
       s3-manifest sync pictures style/16
       s3-manifest sync pictures style/16 --prefer newer
+      s3-manifest sync 'data/{kind}/{id}' --all
     """
     _copy("sync", **arguments)
 
@@ -154,6 +164,7 @@ def sync(**arguments: Any) -> None:  # noqa: ANN401  # those of _copy
 @_plan_options("Also delete files that did not exist in that revision.")
 @_portable
 @_wait
+@many_options
 @filter_options
 @common_options
 def restore(
@@ -161,6 +172,7 @@ def restore(
     folder: Path | None,
     in_s3: bool,
     apply: Path | None,
+    many: Many,
     **arguments: Any,  # noqa: ANN401  # those of _copy
 ) -> None:
     """Restore COLLECTION, or an earlier revision of it, to LOCAL or in S3.
@@ -172,14 +184,16 @@ def restore(
     Examples:
       s3-manifest restore style/16 pictures --revision 1 --include fox.png
       s3-manifest restore style/16 --in-s3 --at 2026-11-21T10:00:00Z
+      s3-manifest restore 'style/*' --in-s3 --at 2026-11-21T10:00:00Z
     """
     if apply and in_s3:
         raise _too_many_for_apply()
-    if not apply and collection and folder is None and not in_s3:
+    collection, folder = many.arguments(collection, folder)
+    if not apply and (collection or many.is_given) and folder is None and not in_s3:
         raise missing("LOCAL (or --in-s3)")
     if not apply and folder is not None and in_s3:
         raise click.UsageError("Pass either LOCAL or --in-s3, not both.")
-    _copy("restore", collection=collection, folder=folder, apply=apply, **arguments)
+    _copy("restore", collection=collection, folder=folder, apply=apply, many=many, **arguments)
 
 
 def _copy(
@@ -187,11 +201,18 @@ def _copy(
     *,
     collection: str | None,
     folder: Path | None,
+    many: Many,
     deployment: Deployment,
     printer: Printer,
     **options: Any,  # noqa: ANN401  # PlanOptions
 ) -> None:
     choices = PlanOptions.of(**options)
+    if verb != "restore":
+        collection, folder = many.arguments(collection, folder)
+    if many.are_selected(collection, folder):
+        if folder is None and verb != "restore":
+            raise missing("LOCAL")
+        run_many(_bulk(verb, choices), deployment, many.names(collection), folder, printer, choices.sync)
     required = {"COLLECTION": collection} if verb == "restore" else {"COLLECTION": collection, "LOCAL": folder}
     absent = [name for name, value in required.items() if value is None]
     if choices.apply is None and absent:
@@ -202,11 +223,34 @@ def _copy(
     def prepare_plan(sync_options: SyncOptions) -> PreparedPlan:
         arguments = "{collection} {local}" if verb in {"pull", "restore"} else "{local} {collection}"
         named = parse_collection(deployment, collection or "", folder, f"{verb} {arguments}")
-        if verb == "restore":
-            return prepare_restore(deployment, named, folder, choices.filters, sync_options)
-        return prepare(deployment, verb, folder or Path(), named, choices.filters, sync_options)
+        return _prepare(verb, deployment, named, folder, choices._replace(sync=sync_options))
 
     run_plan(verb, deployment, prepare_plan, choices, printer)
+
+
+def _prepare(
+    verb: Verb, deployment: Deployment, collection: Collection, folder: Path | None, choices: PlanOptions
+) -> PreparedPlan:
+    if verb == "restore":
+        return prepare_restore(deployment, collection, folder, choices.filters, choices.sync)
+    return prepare(deployment, verb, folder or Path(), collection, choices.filters, choices.sync)
+
+
+def _bulk(verb: Verb, choices: PlanOptions) -> BulkCommand:
+    """The command for many collections."""
+    if choices.plan_file or choices.apply:
+        raise click.UsageError("--plan and --apply are for one collection.")
+
+    def run(request: Request) -> None:
+        own = choices._replace(sync=request.options)
+
+        def prepare_plan(options: SyncOptions) -> PreparedPlan:
+            collection, folder = request.collection, request.path
+            return _prepare(verb, request.deployment, collection, folder, own._replace(sync=options))
+
+        run_plan(verb, request.deployment, prepare_plan, own, request.printer)
+
+    return BulkCommand(verb, run, plan_counts)
 
 
 def _too_many_for_apply() -> click.UsageError:

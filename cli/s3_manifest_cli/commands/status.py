@@ -3,14 +3,23 @@
 import gc
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 import s3_manifest_cli
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.local.scan_process import scan_in_background
-from s3_manifest_cli.terminal.options import FOLDER, Function, common_options, filter_options, parse_collection
+from s3_manifest_cli.terminal.options import (
+    FOLDER,
+    Function,
+    Many,
+    common_options,
+    filter_options,
+    many_options,
+    missing,
+    parse_collection,
+)
 from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, manifest_fields, read_progress
 
 if TYPE_CHECKING:  # imported once the folder is being scanned
@@ -19,6 +28,7 @@ if TYPE_CHECKING:  # imported once the folder is being scanned
     from s3_manifest_cli.client.verify.compare import FileState
     from s3_manifest_cli.client.verify.status import Status
     from s3_manifest_cli.client.verify.verify import Verification
+    from s3_manifest_cli.terminal.bulk_output import Request
 
 
 class State(NamedTuple):
@@ -43,13 +53,16 @@ def _scan_beside(command: Function) -> Function:
     """Scans the folder in another process while everything else is imported; the command gets it as ``scanner``."""
 
     @wraps(command)
-    def beside(*, folder: Path, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+    def beside(*, many: Many, folder: Path, collection: str | None, **options: Any) -> Any:  # noqa: ANN401  # whatever the command returns
+        options |= {"many": many, "folder": folder, "collection": collection}
+        if many.are_selected(collection, folder):
+            return command(scanner=None, **options)
         # Everything read from a large folder and manifest is needed until the end. A single garbage collection takes
         # as long as comparing both.
         gc.disable()
         try:
             with scan_in_background(folder) as scanner:
-                return command(folder=folder, scanner=scanner, **options)
+                return command(scanner=scanner, **options)
         finally:
             gc.freeze()  # the traceback of the exit still refers to all of it
             gc.enable()
@@ -60,19 +73,21 @@ def _scan_beside(command: Function) -> Function:
 # A Click command: its parameters are its options.
 @click.command(name="status")
 @click.argument("folder", metavar="LOCAL", type=FOLDER)
-@click.argument("collection")
+@click.argument("collection", metavar="COLLECTION", required=False)
 @click.option("--combined", is_flag=True, help="Print one line per file, marked = - + * or ! as by rclone check.")
 @click.option("--read-all", is_flag=True, help="Read every local file, even if it did not change since the last run.")
+@many_options
 @filter_options
 @_scan_beside
 @common_options
 def status_command(
     folder: Path,
-    collection: str,
+    collection: str | None,
     combined: bool,
     read_all: bool,
+    many: Many,
     filters: Filter,
-    scanner: "Scanner",
+    scanner: "Scanner | None",
     deployment: "Deployment",
     printer: Printer,
 ) -> None:
@@ -89,11 +104,28 @@ def status_command(
     Examples:
       s3-manifest status pictures style/16
       s3-manifest status pictures style/16 --combined
+      s3-manifest status 'data/styles/{id}' 'style/*'
     """  # \b keeps click from reflowing the paragraph
-    named = parse_collection(deployment, collection, folder, "status {local} {collection}")
+    name, local = many.arguments(collection, folder)
+    if scanner is None:
+        from s3_manifest_cli.terminal.bulk_output import BulkCommand, run_many  # noqa: PLC0415  # to start sooner
+
+        def run(request: "Request") -> None:
+            copy = s3_manifest_cli.LocalCopy(request.deployment, request.local, request.collection, filters)
+            _report(copy.status(read_all=read_all), request.name, request.printer, combined=combined)
+
+        command = BulkCommand("status", run, lambda document: document["totals"])
+        run_many(command, deployment, many.names(name), local, printer)
+    if name is None:
+        raise missing("COLLECTION")
+    named = parse_collection(deployment, name, folder, "status {local} {collection}")
     with read_progress(printer) as progress:
         copy = s3_manifest_cli.LocalCopy(deployment, folder, named, filters)
         result = copy.status(read_all=read_all, scanner=scanner, progress=progress)
+    _report(result, name, printer, combined=combined)
+
+
+def _report(result: "Status", collection: str, printer: Printer, *, combined: bool) -> NoReturn:
     printer.warn_of_filters(result.unmatched)
     if combined:
         states = ((STATES[file.state], file.filename) for file in result.files)

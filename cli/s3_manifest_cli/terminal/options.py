@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 import s3_manifest_cli
+from s3_manifest_cli.client.bulk.patterns import EVERY_COLLECTION, ID, is_pattern, parse_names
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.errors import Invalid
 from s3_manifest_cli.terminal.output import Printer
@@ -93,6 +94,61 @@ filter_options = option_group(
         multiple=True,
         metavar="PATTERN",
         help="Exclude matching files (repeatable). They are not deleted either.",
+    ),
+)
+
+
+class Many(NamedTuple):
+    """The options that select many collections, besides patterns in place of a name."""
+
+    is_all: bool
+    source: str | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether these options take the place of COLLECTION."""
+        return self.is_all or self.source is not None
+
+    def arguments(self, name: str | None, local: Path | None) -> tuple[str | None, Path | None]:
+        """COLLECTION and LOCAL; with these options a single argument is LOCAL. Raises ``UsageError``."""
+        given = [value for value in (name, local) if value is not None]
+        if not self.is_given:
+            return name, local
+        if len(given) > 1 or (self.is_all and self.source):
+            raise click.UsageError("COLLECTION, --all and --from exclude each other.")
+        return None, Path(given[0]) if given else None
+
+    def are_selected(self, name: str | None, local: Path | None) -> bool:
+        """Whether the command is about many collections: by these options, a pattern, or a path with ``{id}``."""
+        return self.is_given or is_pattern(name or "") or ID in str(local or "")
+
+    def names(self, name: str | None) -> list[str]:
+        """The names and patterns. Raises ``Invalid`` for a list without one."""
+        if self.is_all:
+            return [EVERY_COLLECTION]
+        if self.source is None:
+            return [name or ""]
+        with click.open_file(self.source, "rb") as file:
+            body = file.read()
+        try:
+            names = parse_names(body.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise Invalid(f"{self.source} is not UTF-8.", remedy="Write one collection per line, in UTF-8.") from error
+        if not names:
+            raise Invalid(f"{self.source} names no collection.", remedy="Write one collection per line.")
+        return names
+
+
+many_options = option_group(
+    "many",
+    Many,
+    is_all=click.option("--all", "is_all", is_flag=True, help="Select all collections that have a manifest."),
+    source=click.option(
+        "--from",
+        "source",
+        type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+        metavar="FILE",
+        help="Select the collections in this file ('-': stdin), one per line.",
     ),
 )
 

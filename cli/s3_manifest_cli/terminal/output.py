@@ -20,20 +20,38 @@ from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, printable
 Name = TypeVar("Name", bound=str)
 
 
+class Record:
+    """What a command would print about one of many collections: its document, and its errors and warnings."""
+
+    def __init__(self) -> None:
+        self.document: Any = None
+        self.messages: list[tuple[str, str]] = []
+        """Each with its colour."""
+
+
 class Printer(NamedTuple):
-    """Prints as ``--json`` and ``--quiet`` demand: results to stdout, warnings and errors to stderr."""
+    """Prints as ``--json`` and ``--quiet`` demand: results to stdout, warnings and errors to stderr.
+
+    With a ``record`` it prints nothing, and keeps what ``Record`` has.
+    """
 
     as_json: bool
     quiet: bool
+    record: Record | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no progress is shown."""
+        return self.quiet or self.record is not None
 
     def write(self, line: str, colour: str | None = None) -> None:
         """Prints a line, unless ``--json`` or ``--quiet`` is given."""
-        if not self.as_json and not self.quiet:
+        if not self.as_json and not self.is_silent:
             click.echo(_coloured(line, colour))
 
     def write_all(self, lines: Iterable[tuple[str, str | None]]) -> None:
         """Prints many lines with their colours in one call, because click flushes after each call."""
-        if not self.as_json and not self.quiet:
+        if not self.as_json and not self.is_silent:
             click.echo("".join(f"{_coloured(line, colour)}\n" for line, colour in lines), nl=False)
 
     def write_totals(self, totals: Mapping[Name, int], meanings: Mapping[Name, str], always: str = "") -> None:
@@ -44,18 +62,27 @@ class Printer(NamedTuple):
 
     def document(self, result: object) -> None:
         """Prints the whole result with ``--json``."""
-        if self.as_json:
+        if self.record:
+            self.record.document = result
+        elif self.as_json:
             from pydantic_core import to_json  # noqa: PLC0415  # imported late, to start sooner
 
             click.echo(to_json(result, indent=2))
 
     def error(self, line: str) -> None:
         """Prints an error about one item; the command continues."""
-        click.echo(_coloured(line, "red", sys.stderr.isatty()), err=True)
+        self.note(line, "red")
 
     def warn(self, line: str) -> None:
         """Prints a warning, also with ``--json`` and ``--quiet``."""
-        click.echo(_coloured(f"Warning: {line}", "yellow", sys.stderr.isatty()), err=True)
+        self.note(f"Warning: {line}", "yellow")
+
+    def note(self, line: str, colour: str) -> None:
+        """Prints a line on stderr."""
+        if self.record:
+            self.record.messages.append((line, colour))
+        else:
+            click.echo(_coloured(line, colour, sys.stderr.isatty()), err=True)
 
     def warn_of_manifest(self, facts: Facts | None, *, is_past: bool = False) -> None:
         """Warns of an incomplete or stale manifest."""
@@ -131,7 +158,12 @@ def progress_bar(
         columns += [bars.DownloadColumn(binary_units=True), bars.TransferSpeedColumn()]
     columns.append(bars.TimeRemainingColumn())
     lock, done = Lock(), 0
-    with bars.Progress(*columns, console=Console(stderr=True), transient=total_bytes is not None) as bar:
+    with bars.Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=total_bytes is not None,
+        redirect_stdout=sys.stdout.isatty(),  # otherwise what the block prints would go to stderr
+    ) as bar:
         task = bar.add_task(label, total=total if total_bytes is None else total_bytes, items=0)
 
         def advance(items: int, size_bytes: int) -> None:
@@ -146,7 +178,7 @@ def progress_bar(
 @contextmanager
 def status_line(printer: Printer) -> Iterator[Callable[[str], None]]:
     """Yields a function that replaces the status line with its argument; the line disappears when the block ends."""
-    if printer.quiet or not sys.stderr.isatty():
+    if printer.is_silent or not sys.stderr.isatty():
         yield lambda _line: None
         return
     from rich.console import Console  # noqa: PLC0415

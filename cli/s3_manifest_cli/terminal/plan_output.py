@@ -1,7 +1,7 @@
 """Runs a plan for the commands that copy: makes or reads it, prints or executes it, and exits."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -96,16 +96,29 @@ def run_plan(
         _write_plan(prepared, options, printer)
     moved = prepared.plan.select("download", "upload", "copy")
     total_bytes = sum(action.size for action in moved)
-    with progress_bar(verb, len(moved), total_bytes, quiet=printer.quiet) as advance, terminable():
+    with progress_bar(verb, len(moved), total_bytes, quiet=printer.is_silent) as advance, terminable():
         progress = Progress(on_bytes=lambda size_bytes: advance(0, size_bytes), on_file=lambda: advance(1, 0))
         result = apply_plan(deployment, prepared.plan, prepared.files, options.sync._replace(progress=progress))
-    shown = wait_until_shown(deployment, result, options.wait) if options.wait else None
+    shown = wait_until_shown(deployment, result, options.wait, options.sync.cancellation) if options.wait else None
     _print(result, shown, printer)
     if unread := sum(problem.kind == "unreadable" for problem in prepared.problems):
         printer.write(f"{number(unread, 'path')} in the folder could not be read (listed above).", "red")
     printer.document(_fields(result, shown) | _context_fields(prepared, options))
     failed = bool(result.failed) or is_unreadable(prepared.problems)
     exit_with(facts=prepared.facts, failed=failed, differs=bool(result.conflicts) or shown is False)
+
+
+def plan_counts(document: Mapping[str, Any]) -> Mapping[str, int]:
+    """The numbers in the document of a plan that was executed, or would be."""
+    steps = document.get("files", document.get("actions", ()))
+    done = [step for step in steps if not step.get("error") and step["action"] != "conflict"]
+    moved = [step["size"] for step in done if step["action"] in {"download", "upload", "copy"}]
+    counts = Counter[str](_WORDS[step["action"]].done for step in done)
+    return {
+        **{words.done: counts[words.done] for action, words in _WORDS.items() if action != "conflict"},
+        **{name: document.get(name, 0) for name in ("failed", "conflicts")},
+        "bytes": sum(moved),
+    }
 
 
 def _context_fields(prepared: PreparedPlan, options: PlanOptions) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def test_each_example_runs(name, sides, monkeypatch, tmp_path):
     sides.put("owl.png")
     monkeypatch.chdir(tmp_path)
     sides.call("pull", "style/16", "pictures")
+    sides.call("pull", "style/*", "data/styles/{id}")
     for arguments in examples(main.get_command(None, name)):
         if "--at" in arguments or any("@2026" in word for word in arguments):
             continue  # of a time before this collection existed

@@ -30,7 +30,7 @@ def test_arguments_in_the_wrong_order_are_recognized(sides, arguments, message):
         (["verify", "pictures"], "Missing argument COLLECTION."),
         (["verify"], "Missing arguments LOCAL and COLLECTION."),
         (["verify", "--remote"], "Missing argument COLLECTION."),
-        (["status", "pictures"], "Missing argument 'COLLECTION'."),
+        (["status", "pictures"], "Missing argument COLLECTION."),
     ],
 )
 def test_a_missing_argument_is_named(sides, arguments, message):

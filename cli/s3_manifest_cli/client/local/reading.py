@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, can_have_caption, caption_candidates, caption_text
+from s3_manifest_cli.client.access.threads import reserved_threads
 from s3_manifest_cli.client.local.folders import Folder, folder_at
 from s3_manifest_cli.client.local.partials import Identity, identity_from_stat
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, os_error_reason
@@ -78,7 +79,7 @@ def read_files(
     if not files:
         return
     counter = _Counter(progress)
-    with folder_at(str(folder)) as top, ThreadPoolExecutor(_THREADS) as pool:
+    with folder_at(str(folder)) as top, reserved_threads(_THREADS) as threads, ThreadPoolExecutor(threads) as pool:
         try:
             for results in pool.map(read_batch, range(0, len(files), _BATCH)):
                 yield from results

@@ -1,6 +1,7 @@
 """Connects to a deployment, through S3 or through its HTTP API."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -34,12 +35,25 @@ from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.client.manifests.manifests import Connection, Index, Manifests
 from s3_manifest_cli.errors import Invalid, NotFound
 
+_LISTED_SECONDS = 60
+
+
+class ListedEtags(NamedTuple):
+    """The ETags of manifests that were just listed. They count for a minute after ``listed_at`` (monotonic)."""
+
+    etags: Mapping[Collection, str] = {}
+    listed_at: float = 0.0
+
+    def etag(self, collection: Collection) -> str | None:
+        """The ETag of the current manifest; None if it is not known."""
+        return self.etags.get(collection) if time.monotonic() < self.listed_at + _LISTED_SECONDS else None
+
 
 class Deployment(NamedTuple):
     """A deployment and the connection to it.
 
     ``bucket`` is the deployment's own, None if only the HTTP API is known: manifests name their bucket. ``name``
-    distinguishes deployments in the folder ``cache``.
+    distinguishes deployments in the folder ``cache``. ``listed`` spares requests for manifests that did not change.
     """
 
     manifests: Manifests
@@ -49,11 +63,14 @@ class Deployment(NamedTuple):
     bucket: str | None
     name: str
     cache: Path
+    listed: ListedEtags = ListedEtags()
 
     def current_index(self, collection: Collection) -> Index:
         """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
         path = self.cache / f"manifest-{state_files.stable_name(*self.state_of(collection))}.json"
         cached = cache.load(path)
+        if cached and cached.etag == self.listed.etag(collection):
+            return cached
         index = self.manifests.index(collection, cached)
         if index is not cached:
             cache.save(path, index)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll
 from s3_manifest.manifest.model import Facts, Head, PageRef, Timestamp, UnreadableManifest, timestamp
@@ -20,12 +19,14 @@ from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest.storage.store import Store, StoreError
 from s3_manifest_cli.client.access.explanations import explain_error, unavailable
+from s3_manifest_cli.client.access.threads import parallel_map
 from s3_manifest_cli.client.manifests.manifests import (
     ROLES,
     UNNAMED,
     Change,
     Connection,
     Index,
+    ListedHead,
     Manifest,
     RemoteFile,
     Segment,
@@ -34,6 +35,8 @@ from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, U
 
 _CATALOG_PAGE = 1000
 _MAX_RECORDS = 50
+_FEW_HEADS = 50
+"""A listing of a thousand keys with fewer heads takes longer than a request to each of them."""
 
 
 Enqueue = Callable[[Sequence[Job]], None]
@@ -64,6 +67,36 @@ class S3Manifests:
             yield from page.problems
             if not (cursor := page.cursor):
                 return
+
+    def list_heads(self, kind: str) -> Iterator[ListedHead]:
+        # A listing of all keys has the ETags. Where manifests have many other objects it would be long: then the
+        # folders are listed instead.
+        pattern = next(pattern for pattern in self._collections.patterns if pattern.kind == kind)
+        store, prefix = self._stores[pattern.bucket], self._collections.root + pattern.before
+        etags: dict[str, str | None] = {}
+        start, is_truncated, is_worth_it = "", True, True
+        with translated_errors():
+            while is_truncated and is_worth_it:
+                listing = store.list(prefix, after=start)
+                is_truncated = listing.truncated
+                known = len(etags)
+                for item in listing.objects:
+                    start = item.key
+                    name = item.key.removeprefix(prefix).partition("/")[0]
+                    if item.key == pattern.collection(name, self._collections.root).head_key:
+                        etags[name] = item.etag
+                is_worth_it = len(etags) - known >= _FEW_HEADS
+            if is_truncated:
+                last = start.removeprefix(prefix).partition("/")[0]
+                etags.setdefault(last, None)
+                start = f"{prefix}{last}/"
+            while is_truncated:
+                folders, is_truncated = store.folders(prefix, after=start)
+                etags |= {folder.removeprefix(prefix).removesuffix("/"): None for folder in folders}
+                start = folders[-1] if folders else start
+        for name, etag in etags.items():
+            if collection := self._collections.lookup(kind, name):
+                yield ListedHead(collection, etag)
 
     def actor(self, name: str) -> Collection:
         with translated_errors():

@@ -13,7 +13,16 @@ from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest_cli.client.access.explanations import explain_error
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, parse, unreadable_response
-from s3_manifest_cli.client.manifests.manifests import ROLES, UNNAMED, Change, Connection, Index, Manifest, Segment
+from s3_manifest_cli.client.manifests.manifests import (
+    ROLES,
+    UNNAMED,
+    Change,
+    Connection,
+    Index,
+    ListedHead,
+    Manifest,
+    Segment,
+)
 from s3_manifest_cli.errors import NotFound, Refused, Unavailable
 
 _PAGE = 1000
@@ -43,6 +52,15 @@ class HttpManifests:
                 raise unreadable_response(f"it lacks {error}") from error
             if not (cursor := response.body.get("cursor")):
                 return
+
+    def list_heads(self, kind: str) -> Iterator[ListedHead]:
+        for entry in self.collections():
+            if entry.kind != kind:
+                continue
+            if isinstance(entry, UnreadableBucket):
+                raise Unavailable(f"bucket {entry.s3_bucket}: {entry.problem}")
+            if collection := self._collections.lookup(kind, entry.id):
+                yield ListedHead(collection, None)
 
     def actor(self, name: str) -> Collection:
         response = self.api.request("GET", *address("/api/actors/{}/training-data", name))

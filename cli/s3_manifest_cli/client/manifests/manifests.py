@@ -10,7 +10,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import DECLARED_MD5S, Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
 from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
-from s3_manifest_cli.errors import NotFound
+from s3_manifest_cli.errors import NoManifest
 
 ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
 
@@ -24,7 +24,7 @@ class Connection(NamedTuple):
     options: Mapping[str, str | None] = {}
     can_rescan: bool = False
 
-    def no_manifest(self, collection: Collection) -> NotFound:
+    def no_manifest(self, collection: Collection) -> NoManifest:
         """The error for a collection without a manifest; its remedy is a command that works when it is pasted."""
         name = f"{collection.kind}/{collection.id}"
         bucket, prefix = collection.bucket, collection.prefix
@@ -36,7 +36,7 @@ class Connection(NamedTuple):
         words = [name, *(word for item in options.items() for word in item)]
         command = " ".join(["s3-manifest rescan", *map(shlex.quote, words)])
         quote = "`" if "'" in command else "'"
-        return NotFound(
+        return NoManifest(
             f"{name} has no manifest yet.", remedy=f"Upload something to {place}, or run {quote}{command}{quote}."
         )
 
@@ -133,6 +133,13 @@ class Change(Strict):
     removed: Tuple[FileChange] | None
 
 
+class ListedHead(NamedTuple):
+    """A collection that has a manifest with this ETag; if the ``etag`` is None, it may have none any more."""
+
+    collection: Collection
+    etag: str | None
+
+
 class Manifests(Protocol):
     """The manifests of one deployment. Any method may raise ``Unavailable``; reads may be repeated."""
 
@@ -141,6 +148,9 @@ class Manifests(Protocol):
 
         An ``UnreadableBucket`` stands for the collections of a kind whose bucket cannot be read.
         """
+
+    def list_heads(self, kind: str) -> Iterator[ListedHead]:
+        """The collections of a kind that have a manifest, in any order, found with as few requests as possible."""
 
     def actor(self, name: str) -> Collection:
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""

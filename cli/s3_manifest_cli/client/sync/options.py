@@ -1,12 +1,15 @@
 """The options of ``pull``, ``push``, ``sync`` and ``restore``."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage.upload_headers import UploadMetadata
 from s3_manifest_cli.client.local.reading import ReadProgress, no_progress
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
+
+if TYPE_CHECKING:  # it imports the AWS Common Runtime
+    from s3_manifest_cli.client.transfer.sharing import SharedObjects
 
 Preference = Literal["local", "s3", "newer"]
 
@@ -29,6 +32,7 @@ class SyncOptions(NamedTuple):
     is the side that wins a conflict of a sync. ``upload_metadata`` becomes user metadata of all uploaded files.
     ``revision`` or ``at``, a time, select what a restore brings back; by default the current files.
     ``progress`` reports how far it is, and ``cancellation`` ends it: the call then raises ``Cancelled``.
+    ``shared`` is what ``for_each`` lets several collections use together.
     """
 
     delete: bool = False
@@ -41,6 +45,7 @@ class SyncOptions(NamedTuple):
     at: Timestamp | None = None
     progress: Progress = Progress()
     cancellation: Cancellation | None = None
+    shared: "SharedObjects | None" = None
 
 
 DEFAULTS = SyncOptions()

@@ -67,9 +67,12 @@ class Runner:
         plan, deployment = self.plan, self.deployment
         self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
         with ExitStack() as stack:
-            self.objects = stack.enter_context(
-                Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=self.options.cancellation)
-            )
+            if shared := self.options.shared:
+                self.objects = shared.of(plan.s3_bucket)
+            else:
+                cancellation = self.options.cancellation
+                opened = Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=cancellation)
+                self.objects = stack.enter_context(opened)
             if plan.select("download", "delete_local"):
                 self.destination = stack.enter_context(Destination(Path(plan.folder)))
                 self.destination.tidy(

@@ -15,11 +15,12 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, scan_folder
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
-from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.deployment import Deployment, ListedEtags
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan, Verb, actions, check_deletions
 from s3_manifest_cli.client.sync.runner import Runner
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.verify.compare import FileStatus
 from s3_manifest_cli.client.verify.status import LocalCopy
 from s3_manifest_cli.errors import Invalid, NotFound, Refused, Unavailable
@@ -248,8 +249,15 @@ def _collection(deployment: Deployment, plan: Plan) -> Collection:
     )
 
 
-def wait_until_shown(deployment: Deployment, result: SyncResult, seconds: float) -> bool:
-    """Waits at most ``seconds`` until the manifest shows the changes in S3; returns whether it does."""
+def wait_until_shown(
+    deployment: Deployment, result: SyncResult, seconds: float, cancellation: Cancellation | None = None
+) -> bool:
+    """Waits at most ``seconds`` until the manifest shows the changes in S3; returns whether it does.
+
+    Raises ``Cancelled``.
+    """
+    deployment = deployment._replace(listed=ListedEtags())
+    sleep = cancellation.sleep if cancellation else time.sleep
     plan = result.plan
     collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root, plan.s3_bucket)
     stored = {step.action.filename: step.etag for step in result.done if step.action.action in {"upload", "copy"}}
@@ -265,4 +273,4 @@ def wait_until_shown(deployment: Deployment, result: SyncResult, seconds: float)
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return False
-        time.sleep(min(_POLL_SECONDS, remaining))
+        sleep(min(_POLL_SECONDS, remaining))

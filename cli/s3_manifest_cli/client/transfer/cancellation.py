@@ -47,7 +47,10 @@ class Cancellation:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Makes SIGTERM raise ``KeyboardInterrupt``, as Ctrl-C does, for the block. For the main thread."""
+    """Makes SIGTERM raise ``KeyboardInterrupt``, as Ctrl-C does, for the block. In other threads it does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

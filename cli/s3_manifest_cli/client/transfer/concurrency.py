@@ -1,12 +1,13 @@
 """Concurrent work on many items, and the memory that it may use."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 from s3_manifest.storage.store import StoreError
+from s3_manifest_cli.client.access.threads import MAX_THREADS, reserved_threads
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.errors import S3ManifestError
 
@@ -17,7 +18,6 @@ OnDone = Callable[[Result, Exception | None], None]
 """Called once at the end of a request, from any thread; the result is meaningless if there is an error."""
 
 _FAILURES = (S3ManifestError, StoreError, OSError)
-_THREADS = 32
 
 
 class Outcome(NamedTuple, Generic[Item, Result]):
@@ -29,13 +29,14 @@ class Outcome(NamedTuple, Generic[Item, Result]):
 
 
 def map_concurrently(
-    work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = _THREADS
-) -> Iterator[Outcome[Item, Result]]:
+    work: Callable[[Item], Result], items: Iterable[Item], cancellation: Cancellation, *, threads: int = MAX_THREADS
+) -> Generator[Outcome[Item, Result]]:
     """Calls ``work`` for every item in threads, which read ``items`` when they are free; yields outcomes as they come.
 
-    A ``StoreError``, ``S3ManifestError`` or ``OSError`` is the outcome of its item; any other error cancels the rest
-    and is raised. Leaving the iterator, by Ctrl-C or otherwise, cancels, and waits until running items have noticed:
-    they, and items that did not start, have no outcome.
+    At most ``threads`` of those that ``reserved_threads`` has. A ``StoreError``, ``S3ManifestError`` or ``OSError``
+    is the outcome of its item; any other error cancels the rest and is raised. Leaving the iterator, by Ctrl-C or
+    otherwise, cancels, and waits until running items have noticed: they, and items that did not start, have no
+    outcome.
     """
     remaining = iter(items)
     lock = threading.Lock()
@@ -59,18 +60,19 @@ def map_concurrently(
         finally:
             queue.put(fatal)
 
-    # Daemons: a second Ctrl-C ends the program even if a disk does not respond.
-    workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    try:
-        yield from _outcomes(queue, threads)
-    except BaseException:
-        cancellation.cancel()
-        raise
-    finally:
+    with reserved_threads(threads) as count:
+        # Daemons: a second Ctrl-C ends the program even if a disk does not respond.
+        workers = [threading.Thread(target=run, daemon=True) for _ in range(count)]
         for worker in workers:
-            worker.join()
+            worker.start()
+        try:
+            yield from _outcomes(queue, count)
+        except BaseException:
+            cancellation.cancel()
+            raise
+        finally:
+            for worker in workers:
+                worker.join()
 
 
 def _outcomes(

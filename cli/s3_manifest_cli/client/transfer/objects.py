@@ -25,7 +25,9 @@ from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, OnDone
 from s3_manifest_cli.client.transfer.crt import Request, Requests, Response, endpoint_of, in_bucket_region
 from s3_manifest_cli.client.transfer.ranges import Range, read_into
 
-_MEMORY = 128 << 20
+MEMORY = 128 << 20
+"""The memory budget of one command."""
+
 _BLOCK = 1 << 20
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -97,7 +99,8 @@ class Objects:
 
     Credentials are the session's, renewed as they expire. ``endpoint`` is that of an S3 other than Amazon's. The
     ``cancellation`` ends all requests: these, and later ones, raise ``Cancelled``. ``budget`` is the memory for the
-    bytes that callers hold. A context manager: at the end of its block no request is in progress.
+    bytes that callers hold; several buckets may share it. A context manager: at the end of its block no request is in
+    progress.
     """
 
     def __init__(
@@ -107,12 +110,13 @@ class Objects:
         endpoint: str | None = None,
         *,
         cancellation: Cancellation | None = None,
-        memory: int = _MEMORY,
+        memory: int = MEMORY,
+        budget: MemoryBudget | None = None,
     ) -> None:
         """Raises ``Unavailable`` without credentials."""
         self.bucket = bucket
         self.cancellation = cancellation or Cancellation()
-        self.budget = MemoryBudget(memory, self.cancellation)
+        self.budget = budget or MemoryBudget(memory, self.cancellation)
         self.client = s3_client(endpoint, session=session)
         """For rare requests that may be repeated."""
         self.writes = s3_client(endpoint, retries=False, session=session)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.aws.threads import parallel_map
 from s3_manifest.manifest.collections import Collection, Collections
 from s3_manifest.manifest.model import Entry, Facts, Sidecar
 from s3_manifest.reconcile.entries import is_folder
 from s3_manifest.storage.md5 import proven_md5
 from s3_manifest.storage.store import Absent, Conflict, Present, ReadFailed, iter_objects
 from s3_manifest_cli.client.access.s3_errors import ExplainingStore
+from s3_manifest_cli.client.access.threads import parallel_map
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import translated_errors
 from s3_manifest_cli.client.manifests.manifests import Manifest, RemoteFile

@@ -1,0 +1,77 @@
+"""Names the local path of each collection from a template such as ``data/{id}``.
+
+Ids are untrusted input: anybody who may upload chooses them. An id never leads out of the template's folder, and no two
+collections get the same path.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from s3_manifest.manifest.collections import Collection
+from s3_manifest_cli.client.bulk.patterns import ID, KIND
+from s3_manifest_cli.client.local.file_system import FileSystem
+from s3_manifest_cli.client.local.names import invalid_name_reason, normalize_name
+from s3_manifest_cli.errors import Invalid
+
+_HAS_FOLDING = sys.platform in {"darwin", "win32"}
+_FOLDING = FileSystem(ignores_case=True, ignores_unicode_form=True)
+_RULES = FileSystem(windows_names=sys.platform == "win32")
+
+
+def local_paths(template: str | Path, collections: Iterable[Collection]) -> dict[Collection, Path | Invalid]:
+    """The path of each collection: the template with its ``{id}`` and ``{kind}``, or why its id cannot be a name here.
+
+    Raises ``Invalid`` if two collections would share a path, as they may without ``{id}``.
+    """
+    text = os.fspath(template)
+    if ID not in text:
+        raise Invalid(
+            f"Several collections cannot share {text}.", remedy=f"Write {ID} where it differs, as in {_example(text)}."
+        )
+    paths = {collection: _path(text, collection) for collection in collections}
+    _check_distinct(text, {collection: path for collection, path in paths.items() if isinstance(path, Path)})
+    return paths
+
+
+def _path(template: str, collection: Collection) -> Path | Invalid:
+    name = f"{collection.kind}/{collection.id}"
+    reason = invalid_name_reason(collection.id, _RULES)
+    if collection.id.startswith("."):
+        reason = reason or "it begins with a dot"  # such as .git, where the files would be settings of other programs
+    if reason:
+        return Invalid(
+            f"The id of {name} is not used as a local name: {reason.partition(';')[0]}.",
+            remedy="Run the command for this collection alone, with a LOCAL of its own.",
+        )
+    return Path(template.replace(KIND, collection.kind).replace(ID, collection.id))
+
+
+def _check_distinct(template: str, paths: dict[Collection, Path]) -> None:
+    owners: dict[str, Collection] = {}
+    for collection, path in paths.items():
+        key = str(path)
+        folded = normalize_name(key, _FOLDING)
+        other = owners.setdefault(folded, collection)
+        if other is collection or (paths[other] != path and not _is_folding(path)):
+            continue
+        names = f"{other.kind}/{other.id} and {collection.kind}/{collection.id}"
+        if other.kind != collection.kind and KIND not in template:
+            remedy = f"Write {KIND} too, as in {template.replace(ID, f'{KIND}/{ID}')}."
+        else:
+            remedy = "Run the command for one of them alone, with a LOCAL of its own."
+        raise Invalid(f"{names} would share {path}.", remedy=remedy)
+
+
+def _is_folding(path: Path) -> bool:
+    """Whether the disk treats names that differ only in case as the same: tried with the first existing parent."""
+    for parent in path.absolute().parents:
+        other = parent.with_name(parent.name.swapcase()) if parent.name else parent
+        if parent.exists() and other != parent:
+            return other.exists() and other.samefile(parent)
+    return _HAS_FOLDING
+
+
+def _example(template: str) -> str:
+    return f"{template.rstrip('/')}/{ID}"

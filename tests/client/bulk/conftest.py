@@ -1,0 +1,41 @@
+"""Several collections on a real server."""
+
+import json
+from typing import Any
+
+import pytest
+from client.sides import Sides
+
+from s3_manifest.manifest.collections import Collection
+
+
+class Several:
+    """Collections by the names that a user gives them; ``sides`` has the server and the commands."""
+
+    def __init__(self, sides: Sides) -> None:
+        self.sides = sides
+
+    def put(self, name: str, *filenames: str, **more: Any) -> Collection:
+        """Stores files and commits them to the manifest of that collection."""
+        kind, _, collection_id = name.partition("/")
+        collection = self.sides.collections.lookup(kind, collection_id)
+        assert collection
+        self.sides.collection = collection
+        self.sides.put(*filenames, **more)
+        return collection
+
+    def lines(self, *arguments: object, exit_code: int = 0) -> list[dict[str, Any]]:
+        """The JSON lines of a command; the collections by their names, and then the total."""
+        answer = self.sides.call(*arguments, "--json", exit_code=exit_code)
+        *lines, total = map(json.loads, answer.stdout.splitlines())
+        return [*sorted(lines, key=lambda line: (line.get("kind", ""), line.get("id", ""))), total]
+
+    def requests(self) -> list[str]:
+        """The requests since the last call, sorted: their method and path, with ``LIST`` for a listing."""
+        seen, self.sides.proxy.seen[:] = list(self.sides.proxy.seen), []
+        return sorted(f"LIST {r.path}" if "list-type" in r.path else f"{r.method} {r.path}" for r in seen)
+
+
+@pytest.fixture
+def several(sides: Sides) -> Several:
+    return Several(sides)

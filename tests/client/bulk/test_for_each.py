@@ -1,0 +1,171 @@
+"""Functions of the client for many collections: shared threads, memory and connections, and cancellation."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from client.transfers import refusal
+
+from s3_manifest_cli import (
+    Cancellation,
+    Cancelled,
+    NotFound,
+    Selection,
+    SyncOptions,
+    Unavailable,
+    for_each,
+    local_paths,
+    pull,
+    push,
+    select,
+    status,
+)
+from s3_manifest_cli.client.access import threads
+from s3_manifest_cli.client.transfer import objects
+
+
+def working_threads():
+    """The threads that this process works with, without those of the server and of its proxy."""
+    return [thread for thread in threading.enumerate() if "(run)" in thread.name]
+
+
+@pytest.fixture
+def six(several):
+    for number in range(6):
+        several.put(f"style/{number}", "a.png", "b.png")
+    several.requests()
+    return several
+
+
+def test_results_come_as_they_finish_and_have_their_types(six, tmp_path):
+    selection = select(six.sides.deployment, ["style/*"])
+    paths = local_paths(tmp_path / "{id}", selection.collections)
+    pulled = for_each(
+        selection, lambda deployment, style, options: pull(deployment, style, paths[style], options=options)
+    )
+    assert {(outcome.item.id, len(outcome.result.done)) for outcome in pulled} == {
+        (str(number), 2) for number in range(6)
+    }
+    compared = for_each(selection, lambda deployment, style, _: status(deployment, paths[style], style))
+    assert all(outcome.result.is_in_sync for outcome in compared)
+
+
+def test_a_collection_that_fails_does_not_stop_the_others(six, tmp_path):
+    six.sides.proxy.before = lambda request: refusal(403, "AccessDenied") if "/3/manifest.json" in request.key else None
+    missing = six.sides.collections.lookup("style", "new")
+    selection = select(six.sides.deployment, ["style/*"])
+    selection.collections.append(missing)
+    outcomes = {
+        outcome.item.id: outcome.error
+        for outcome in for_each(
+            selection, lambda deployment, style, options: pull(deployment, style, tmp_path / style.id, options=options)
+        )
+    }
+    assert isinstance(outcomes.pop("3"), Unavailable)
+    assert isinstance(outcomes.pop("new"), NotFound)
+    assert [*outcomes.values()] == [None] * 5
+
+
+def test_a_manifest_that_is_gone_is_no_failure_of_a_pattern(six):
+    gone = six.sides.collections.lookup("style", "gone")
+    selection = Selection(six.sides.deployment, [gone], [], frozenset([gone]))
+    assert [*for_each(selection, lambda deployment, style, _: deployment.current_index(style))] == []
+
+
+def test_all_transfers_share_one_connection_and_one_memory_budget(six, tmp_path, monkeypatch):
+    made = []
+    original = objects.Objects.__init__
+
+    def counted(self, *arguments, **more):
+        original(self, *arguments, **more)
+        made.append(self)
+
+    monkeypatch.setattr(objects.Objects, "__init__", counted)
+    selection = select(six.sides.deployment, ["style/*"])
+    done = for_each(
+        selection, lambda deployment, style, options: pull(deployment, style, tmp_path / style.id, options=options)
+    )
+    assert len([*done]) == 6
+    assert len(made) == 1
+
+
+def test_threads_are_not_multiplied_by_collections(six, tmp_path):
+    for number in range(6):
+        (tmp_path / str(number)).mkdir()
+        for name in range(20):
+            (tmp_path / str(number) / f"{name}.txt").write_text("text")
+    most = 0
+
+    def watch(request):
+        nonlocal most
+        most = max(most, len(working_threads()))
+
+    six.sides.proxy.before = watch
+    selection = select(six.sides.deployment, ["style/*"])
+    list(
+        for_each(
+            selection, lambda deployment, style, options: push(deployment, tmp_path / style.id, style, options=options)
+        )
+    )
+    assert 6 < most <= threads.MAX_THREADS + 6
+    assert working_threads() == []
+
+
+def test_no_more_threads_are_reserved_than_there_are():
+    with (
+        threads.reserved_threads(20) as first,
+        threads.reserved_threads(20) as second,
+        threads.reserved_threads(5) as third,
+    ):
+        assert (first, second, third) == (20, threads.MAX_THREADS - 20, 1)
+    with threads.reserved_threads(100) as all_of_them:
+        assert all_of_them == threads.MAX_THREADS
+
+
+def test_cancelling_ends_all_collections(six, tmp_path):
+    cancellation = Cancellation()
+    started = []
+
+    def work(deployment, style, options):
+        started.append(style.id)
+        if len(started) == 3:
+            cancellation.cancel()
+        options.cancellation.sleep(60)
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        list(for_each(select(six.sides.deployment, ["style/*"]), work, SyncOptions(cancellation=cancellation)))
+    assert time.monotonic() - began < 30
+
+
+def test_leaving_the_iterator_cancels_what_is_in_progress(six):
+    ended = []
+
+    def work(deployment, style, options):
+        if style.id == "0":
+            return
+        try:
+            options.cancellation.sleep(60)
+        finally:
+            ended.append(style.id)
+
+    for outcome in for_each(select(six.sides.deployment, ["style/*"]), work):
+        assert outcome.item.id == "0"
+        break
+    assert working_threads() == []
+    assert sorted(ended) == sorted(set(ended))
+
+
+def test_an_unexpected_error_ends_the_run_and_is_raised(six):
+    def work(deployment, style, options):
+        if style.id == "2":
+            raise ZeroDivisionError
+        options.cancellation.sleep(60)
+
+    with pytest.raises(ZeroDivisionError):
+        list(for_each(select(six.sides.deployment, ["style/*"]), work))
+
+
+def test_no_collections_are_no_outcomes(six):
+    assert [*for_each(Selection(six.sides.deployment, [], []), lambda *_: Path())] == []

@@ -1,0 +1,116 @@
+"""Which collections names and patterns select, and how many requests that takes."""
+
+import pytest
+from client.transfers import refusal
+
+from s3_manifest_cli import Invalid, NotFound, select
+from s3_manifest_cli.client.manifests import direct
+
+
+def names(selection):
+    return [f"{collection.kind}/{collection.id}" for collection in selection.collections]
+
+
+@pytest.fixture
+def four(several):
+    for name in ("style/16", "style/17", "style/a[1]", "actor/0042_male"):
+        several.put(name, "a.png")
+    several.requests()
+    return several
+
+
+@pytest.mark.parametrize(
+    ("patterns", "selected"),
+    [
+        (["style/*"], ["style/16", "style/17", "style/a[1]"]),
+        (["style/1?"], ["style/16", "style/17"]),
+        (["style/1[67]"], ["style/16", "style/17"]),
+        (["style/a[[]1]"], ["style/a[1]"]),
+        (["*/*"], ["actor/0042_male", "style/16", "style/17", "style/a[1]"]),
+        (["actor/0042*", "style/17"], ["actor/0042_male", "style/17"]),
+        (["actor/42", "actor/*"], ["actor/0042_male"]),
+        (["style/16", "style/*6", "style/16"], ["style/16"]),
+        (["s3://BUCKET/styles/1*/"], ["style/16", "style/17"]),
+        (["s3://*/*/*/"], ["actor/0042_male", "style/16", "style/17", "style/a[1]"]),
+    ],
+    ids=str,
+)
+def test_patterns_and_names_select_each_collection_once(four, patterns, selected):
+    bucket = four.sides.bucket.name
+    selection = select(four.sides.deployment, [pattern.replace("BUCKET", bucket) for pattern in patterns])
+    assert names(selection) == selected
+    assert selection.failures == []
+
+
+@pytest.mark.parametrize("pattern", ["style/9*", "film/*", "STYLE/*", "style/*/*", "*", "s3://other/styles/*/"])
+def test_a_pattern_that_matches_nothing_is_an_error_with_a_remedy(four, pattern):
+    with pytest.raises(Invalid, match="matches no collection") as caught:
+        select(four.sides.deployment, ["style/16", pattern])
+    assert repr(pattern) in caught.value.message
+    assert "'s3-manifest ls'" in caught.value.remedy
+
+
+def test_a_name_that_cannot_be_is_a_failure_and_the_others_are_selected(four):
+    selection = select(four.sides.deployment, ["film/1", "actor/7", "style/16"])
+    assert names(selection) == ["style/16"]
+    assert [(failure.name, type(failure.error)) for failure in selection.failures] == [
+        ("film/1", Invalid),
+        ("actor/7", NotFound),
+    ]
+
+
+def test_selecting_lists_the_manifests_of_the_kinds_that_can_match_and_reads_none(four):
+    select(four.sides.deployment, ["style/1*", "style/a*"])
+    (request,) = four.requests()
+    assert "prefix=_manifests%2Fstyles%2F" in request
+
+
+def test_what_is_listed_spares_the_request_for_an_unchanged_manifest(four):
+    deployment = four.sides.deployment
+    style = deployment.collection("style/16")
+    deployment.current_index(style)
+    selected = select(deployment, ["style/*"]).deployment
+    four.requests()
+    assert selected.current_index(style).facts.total_files == 1
+    assert four.requests() == []
+    four.put("style/16", "b.png")
+    four.requests()
+    assert selected.current_index(style).facts.total_files == 1  # as it was listed
+    assert select(deployment, ["style/*"]).deployment.current_index(style).facts.total_files == 2
+
+
+def test_a_listing_is_believed_for_a_minute(four, monkeypatch):
+    deployment = four.sides.deployment
+    style = deployment.collection("style/16")
+    deployment.current_index(style)
+    selected = select(deployment, ["style/*"]).deployment
+    four.put("style/16", "b.png")
+    later = selected.listed.listed_at + 61
+    monkeypatch.setattr("s3_manifest_cli.client.manifests.deployment.time.monotonic", lambda: later)
+    assert selected.current_index(style).facts.total_files == 2
+
+
+@pytest.mark.parametrize("few", [0, 50], ids=["all keys", "folders"])
+def test_many_keys_beside_a_manifest_are_not_listed(several, monkeypatch, few):
+    """The second listing asks for the folders; both find every manifest, and neither a folder without one."""
+    monkeypatch.setattr(direct, "_FEW_HEADS", few)
+    for number in range(3):
+        several.put(f"style/{number}", "a.png")
+    client, bucket = several.sides.bucket.client, several.sides.bucket.name
+    for name in [f"1/changes/{number:04}" for number in range(1100)] + ["0/pages/x", "2/pages/x", "9/pages/x"]:
+        client.put_object(Bucket=bucket, Key=f"_manifests/styles/{name}", Body=b"")
+    several.requests()
+    selection = select(several.sides.deployment, ["style/*"])
+    assert [request for request in several.requests() if not request.startswith("LIST")] == []
+    found, unconfirmed = ({item.id for item in items} for items in (selection.collections, selection.unconfirmed))
+    assert (found, unconfirmed) == (({*"0129"}, {*"129"}) if few else ({*"012"}, set()))
+
+
+def test_a_kind_that_cannot_be_listed_is_a_failure_and_the_others_are_selected(four):
+    four.sides.proxy.before = lambda request: refusal(403, "AccessDenied") if "actors%2F" in request.path else None
+    selection = select(four.sides.deployment, ["*/*"])
+    assert names(selection) == ["style/16", "style/17", "style/a[1]"]
+    ((name, error),) = selection.failures
+    assert name == f"actor/* in bucket {four.sides.bucket.name}"
+    assert error.code == "AccessDenied"
+    assert select(four.sides.deployment, ["actor/*"]).collections == []
