@@ -80,7 +80,12 @@ class Actor:
 @pytest.fixture
 def new_actor(environment, stack):
     """Names an actor that no other test uses and that does not exist."""
-    return lambda: Actor(f"{next(NUMBERS):04}_european_20_female", stack.bucket)
+
+    def new_actor():
+        name = f"{next(NUMBERS):04}_european_20_female"
+        return Actor(name, stack.get(f"/api/training-data/{name}").body["s3_bucket"])
+
+    return new_actor
 
 
 @pytest.fixture
@@ -197,19 +202,19 @@ def test_a_node_process_reads_the_json_of_its_child_process(actor):
 
 @pytest.fixture
 def server(environment):
-    """The URL of the documented Flask app, in a process of its own."""
+    """Runs the documented Flask app in a process of its own; returns what it has printed so far."""
     Path("app.py").write_text(example("python", "In Flask", "python"))
     log = Path("server.log")
     command = [sys.executable, "-m", "flask", "--app", "app", "run", "--host", "127.0.0.1", "--port", "0"]
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            yield lambda: re.findall(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())
+            yield log.read_text
         finally:
             process.terminate()
 
 
 def test_a_flask_app_serves_training_data_and_rescans_in_parallel(server, actor, eventually):
-    (url,) = eventually(server, bool)
+    (url,) = re.findall(r"Running on (\S+)", eventually(server, lambda printed: "Running on" in printed))
 
     def send(method, path, **query):
         return http_send(Request(f"{url}/api/training-data/{quote(path)}?{urlencode(query)}", method=method))

@@ -39,7 +39,7 @@ class GenerationDeclaration(TypedDict):
 
 
 class Generation(GenerationDeclaration):
-    """A generation of the manifest. ``declared`` is there if it is true, ``first_at`` if the generation is declared."""
+    """A generation of the manifest. ``declared`` is there if it is true, and then ``first_at`` if it has files."""
 
     image_count: int
     declared: NotRequired[bool]
