@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 from s3_manifest.edits.planning import UploadPlan
 from s3_manifest.edits.uploads import UploadRequest
 from s3_manifest.http.addressing import FILENAME, address, id_in
 from s3_manifest.query import training
+from s3_manifest.query.actors import KIND, is_number
 from s3_manifest.query.waiting import MAX_WAIT_SECONDS
 from s3_manifest.sidecars.content import known_fields
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, optional_field, parse
-from s3_manifest_cli.errors import NoSuchActor, NotYet
+from s3_manifest_cli.errors import NoSuchActor, NotFound, NotYet
 from s3_manifest_cli.training_data.location import ActorLocation
 from s3_manifest_cli.training_data.results import ActorManifest, EditResult
 from s3_manifest_cli.training_data.service import ImageFields
 
 _ACTOR = "/api/training-data/{}"
+_MANIFEST = f"/api/manifests/{KIND}/{{}}"
 _PAUSE_SECONDS = 1.0
 
 
@@ -26,11 +29,14 @@ class HttpService(NamedTuple):
     api: HttpApi
 
     def locate(self, actor: str) -> ActorLocation:
+        if not is_number(actor):
+            # One file of the manifest is enough, and also the answer about a large manifest is small.
+            with suppress(NotFound):
+                return _location(self.api.request("GET", *address(_MANIFEST, actor, {"limit": "1"})))
         try:
-            response = self.api.request("GET", *address(_ACTOR, actor, {"wait": "0"}))
+            return _location(self.api.request("GET", *address(_ACTOR, actor, {"wait": "0"})))
         except NoSuchActor as error:
             return ActorLocation(error.s3_bucket, error.s3_prefix)
-        return ActorLocation(field(response, "s3_bucket", str), field(response, "s3_prefix", str))
 
     def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         query = {"force_rescan": "true"} if force_rescan else {}
@@ -74,6 +80,10 @@ class HttpService(NamedTuple):
             revision=optional_field(response, "revision", int),
             reflects=optional_field(response, "reflects", str),
         )
+
+
+def _location(response: Response) -> ActorLocation:
+    return ActorLocation(field(response, "s3_bucket", str), field(response, "s3_prefix", str))
 
 
 def _waits(seconds: float) -> Iterator[float]:

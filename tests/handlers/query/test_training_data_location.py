@@ -3,6 +3,7 @@
 import pytest
 from handlers.lambda_events import BUCKET, s3_event
 
+from s3_manifest.query import training
 from s3_manifest_cli.training_data import Invalid, NotFound, TrainingDataManifest, TrainingDataSync
 
 ACTOR = "0042_male"
@@ -95,6 +96,15 @@ def test_the_location_of_an_actor_without_a_manifest_is_known(training_api, acco
         training_api.rescan_s3(ACTOR, "elsewhere")
     training_api.check_location(ACTOR, BUCKET, PREFIX)
     assert [request.method for request in account.requests if request.method == "PUT"] == []
+
+
+def test_the_location_of_an_actor_with_too_many_images_for_an_answer_is_known(api, account, monkeypatch):
+    monkeypatch.setattr(training, "MAX_FILES", 0)
+    api.check_location(ACTOR, BUCKET, PREFIX)
+    with pytest.raises(Invalid, match="has it in"):
+        api.check_location(ACTOR, BUCKET, "elsewhere/")
+    with pytest.raises(Invalid, match="too many images"):
+        api.get_training_data(ACTOR, BUCKET, PREFIX)
 
 
 @pytest.fixture
