@@ -27,6 +27,7 @@ class Request(NamedTuple):
     key: str
     parameters: dict[str, str]
     body: bytes
+    bucket: str
 
 
 MODELS = Loader()
@@ -186,7 +187,11 @@ class Account:
         url = urlsplit(request.url)
         body = request.body if isinstance(request.body, bytes) else b""
         recorded = Request(
-            request.method, unquote(url.path[1:]), dict(parse_qsl(url.query, keep_blank_values=True)), body
+            request.method,
+            unquote(url.path[1:]),
+            dict(parse_qsl(url.query, keep_blank_values=True)),
+            body,
+            url.netloc.partition(".")[0],
         )
         self.requests.append(recorded)
         self.headers.append((request.method, {name: _text(value) for name, value in request.headers.items()}))

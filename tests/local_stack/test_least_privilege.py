@@ -125,8 +125,8 @@ def target(resource: dict[str, Any] | str) -> str:
             return "*"
         case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
             return name
-        case {"Fn::Sub": [arn, {"Name": _}]}:
-            return arn.partition("${Name}")[2]
+        case {"Fn::Split": [",", {"Fn::Sub": [arn, {"Name": _, "Others": _}]}]}:
+            return arn.partition("${Name}")[2].removesuffix("${Others}")
         case {"Fn::Sub": [arn, _]}:
             return arn.rpartition(":")[2]
         case {"Fn::Sub": arn}:
@@ -136,6 +136,7 @@ def target(resource: dict[str, Any] | str) -> str:
 
 RULES = "rule/s3-manifest-${Guid}-*"
 RULE_ACTIONS = ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+RECORD_ACTIONS = ("GetObject", "PutObject", "DeleteObject", "DeleteObjectVersion")
 DATA, BUCKET, MANIFESTS, BUS = "/*", "", "/${ManifestRoot}*", "event-bus/${EventBusName}"
 WRITES_MANIFESTS = {
     "s3:GetObject": {DATA},
@@ -185,9 +186,14 @@ WRITES_MANIFESTS = {
         (
             "SubscriptionFunction",
             {
-                # A condition restricts it to this account.
+                # Conditions restrict these to this account, and to S3.
                 "s3:GetBucketNotification": {"*"},
                 "s3:PutBucketNotification": {"*"},
+                "s3:ListBucket": {"*"},
+                "s3:ListBucketVersions": {"*"},
+                **{f"s3:{action}": {"*/subscription.json"} for action in RECORD_ACTIONS},
+                "kms:Decrypt": {"key/*"},
+                "kms:GenerateDataKey": {"key/*"},
                 **{f"events:{action}": {RULES} for action in RULE_ACTIONS},
                 "events:ListRules": {"*"},
                 "sqs:GetQueueUrl": {"ChangeQueue"},

@@ -77,8 +77,8 @@ class CloudFormation:
         self,
         request_type: str,
         physical_id: str | None = None,
-        old: dict[str, str] | None = None,
-        **properties: str | None,
+        old: dict[str, Any] | None = None,
+        **properties: Any,
     ) -> dict[str, Any]:
         """Returns a request. Omits properties that are None; ``old``: those that an Update changes."""
         current = PROPERTIES | properties
@@ -148,6 +148,11 @@ def configuration(account, bucket: str = BUCKET) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "ResponseMetadata"}
 
 
+def written_configurations(account) -> list[Any]:
+    """Returns the requests that write a notification configuration."""
+    return [request for request in account.sent("PUT") if not request.key]
+
+
 def prefixes(found: dict[str, Any], name: str = "s3-manifest-images") -> dict[str, list[str]]:
     """Returns the prefixes and events of the configurations with that name."""
     return {
@@ -194,9 +199,13 @@ def test_configurations_of_others_survive_create_update_and_delete(account, clou
 def test_events_are_still_sent_to_eventbridge(account, cloudformation):
     # moto stores the setting but does not return it.
     first = [xml(200, "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>")]
-    account.faults.append(lambda request: first.pop() if request.method == "GET" and first else None)
+
+    def fault(request):
+        return first.pop() if (request.method, request.key) == ("GET", "") and first else None
+
+    account.faults.append(fault)
     assert cloudformation.request("Create")["Status"] == "SUCCESS"
-    (written,) = account.sent("PUT")
+    (written,) = written_configurations(account)
     assert b"<EventBridgeConfiguration" in written.body
 
 
@@ -215,24 +224,26 @@ def test_a_repeat_changes_nothing(account, cloudformation):
     assert configuration(account) == once
 
 
-def test_update_to_another_bucket_changes_the_physical_id_and_the_delete_of_the_first_follows(account, cloudformation):
+def test_an_update_to_another_bucket_leaves_the_first_and_keeps_the_physical_id(account, cloudformation):
     account.make_bucket("second")
+    account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
+    before = configuration(account)
     cloudformation.request("Create")
-    answer = cloudformation.request("Update", BUCKET, Bucket="second")
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "second")
-    assert set(prefixes(configuration(account, "second"))) == {"styles/", "system_actors/training_data/"}
-    # CloudFormation sends this after the update of the stack: the old id with its old properties.
-    answer = cloudformation.request("Delete", BUCKET)
+    answer = cloudformation.request("Update", BUCKET, old={"Bucket": BUCKET}, Bucket="second")
+    # With another id, CloudFormation would send Delete with the old properties.
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
-    assert configuration(account) == {}
-    assert len(prefixes(configuration(account, "second"))) == 2
+    assert set(prefixes(configuration(account, "second"))) == {"styles/", "system_actors/training_data/"}
+    assert configuration(account) == before
+    answer = cloudformation.request("Delete", BUCKET, Bucket="second")
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", BUCKET)
+    assert configuration(account, "second") == {}
 
 
-def test_delete_acts_on_the_physical_id(account, cloudformation):
+def test_a_delete_acts_on_the_buckets_of_its_properties(account, cloudformation):
     account.make_bucket("second")
     cloudformation.request("Create")
     cloudformation.request("Create", Bucket="second")
-    cloudformation.request("Delete", "second", Bucket=BUCKET)
+    cloudformation.request("Delete", BUCKET, Bucket="second")
     assert len(prefixes(configuration(account))) == 2
     assert configuration(account, "second") == {}
 
@@ -299,11 +310,11 @@ def test_a_permission_that_has_not_propagated_is_retried(account, cloudformation
 
 
 def deny(account, methods: tuple[str, ...], until: int) -> None:
-    """S3 denies the first ``until`` requests with these methods and does not apply them."""
+    """S3 denies the first ``until`` requests to buckets with these methods and does not apply them."""
     denied: list[object] = []
 
     def fault(request):
-        if request.method in methods and len(denied) < until:
+        if request.method in methods and not request.key and len(denied) < until:
             denied.append(request)
             # Returning a response instead would still apply the write.
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, request.method)
@@ -344,9 +355,11 @@ def test_a_delete_without_the_permission_to_write_fails_and_names_the_permission
 def test_a_delete_skips_the_validation_of_destinations(account, cloudformation):
     account.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=OTHERS)
     cloudformation.request("Create")
+    account.requests.clear()
     account.headers.clear()
     cloudformation.request("Delete", BUCKET)
-    (headers,) = [sent for method, sent in account.headers if method == "PUT"]
+    sent = zip(account.requests, account.headers, strict=True)
+    (headers,) = [headers for request, (method, headers) in sent if method == "PUT" and not request.key]
     assert headers["x-amz-skip-destination-validation"] == "true"
 
 

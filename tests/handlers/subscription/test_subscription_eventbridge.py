@@ -11,7 +11,7 @@ from moto.s3.responses import S3Response
 
 import reconcile_handler
 from s3_manifest.manifest.jobs import SweepAll, decode_job
-from s3_manifest.subscription import custom_resource, event_rule
+from s3_manifest.subscription import event_rule
 
 __all__ = ["cloudformation"]
 
@@ -167,6 +167,7 @@ def test_the_delete_after_a_create_that_failed_in_the_middle_leaves_nothing(acco
 def test_delete_removes_the_rule_of_a_missing_bucket(account, cloudformation):
     account.make_bucket("short-lived")
     cloudformation.request("Create", Bucket="short-lived", **BRIDGE)
+    account.s3.delete_object(Bucket="short-lived", Key="_manifests/subscription.json")
     account.s3.delete_bucket(Bucket="short-lived")
     assert cloudformation.request("Delete", "short-lived", Bucket="short-lived", **BRIDGE)["Status"] == "SUCCESS"
     assert rules(account) == {}
@@ -184,7 +185,7 @@ def test_requests_that_arrive_twice_have_the_effect_of_one(account, cloudformati
 
 
 def test_with_notifications_no_request_is_sent_to_eventbridge(account, cloudformation, monkeypatch):
-    monkeypatch.setattr(custom_resource.event_rule, "find", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(event_rule, "find", lambda *_: pytest.fail("asked"))
     for request in ("Create", "Update", "Delete"):
         assert cloudformation.request(request, None if request == "Create" else BUCKET)["Status"] == "SUCCESS"
     assert len(prefixes(configuration(account))) == 0

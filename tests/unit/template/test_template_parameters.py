@@ -30,6 +30,9 @@ def truth(condition, values):
     ((function, argument),) = condition.items()
     if function == "Ref":
         return values[argument]
+    if function == "Fn::Join":
+        delimiter, names = argument
+        return delimiter.join(truth(names, values).split(","))
     if function == "Condition":
         return truth(TEMPLATE["Conditions"][argument], values)
     operands = [truth(item, values) for item in argument]
@@ -229,6 +232,12 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
             ["", "abc", "my-images.example.com"],
             ["true", "ab", "My-Images", "s3://images", "arn:aws:s3:::images", "a" * 64, "images/", "images-"],
         ),
+        # CloudFormation applies the pattern to each name.
+        (
+            "AdditionalBuckets",
+            ["", "abc", "my-images.example.com"],
+            ["ab", "My-Images", "s3://images", "arn:aws:s3:::images", "images/", "images/*", "images-"],
+        ),
         ("BucketName", ["", "my-images"], ["Images", "my_images", "-images"]),
         (
             "Collections",
@@ -236,6 +245,8 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
                 "style=styles/{style_id}/",
                 "a=x/{a_id}/y/,b=z/{b_id}/",
                 "style=styles/{style_id}/, actor=a b/{actor_id}/",
+                "style=s3://my-images/styles/{style_id}/",
+                "style=styles/{style_id}/, actor=s3://story-boards.assets/actors/{actor_id}/training/",
             ],
             [
                 "",
@@ -248,6 +259,11 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
                 "Style=styles/{Style_id}/",
                 "style=styles/{style_id}/,actor",
                 "a=x/{a_id}/ b=y/{b_id}/",
+                "style=s3://my-images/{style_id}/",
+                "style=s3://My-Images/styles/{style_id}/",
+                "style=s3:///styles/{style_id}/",
+                "style=s3://my-images//styles/{style_id}/",
+                "style=s3:/my-images/styles/{style_id}/",
             ],
         ),
         ("ManifestRoot", ["_manifests/", "a/b/"], ["", "/", "_manifests", "/a/", "a*/", "${aws:username}/", "a//"]),

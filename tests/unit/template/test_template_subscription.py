@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from s3_manifest.storage.subscription_record import record_key
 from s3_manifest.subscription.event_rule import DETAIL_TYPES
 from s3_manifest.subscription.notifications import EVENTS
 from s3_manifest_cli.local_stack.stack import template
@@ -31,14 +32,25 @@ def test_the_functions_permissions_do_not_depend_on_parameters():
     assert (parameters, "Fn::If" in text) == ([], False)
 
 
-def test_the_function_may_change_only_notifications_of_buckets_of_its_account():
-    (statement,) = [item for item in POLICY["Statement"] if "s3:PutBucketNotification" in item["Action"]]
-    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+def test_the_function_may_change_only_notifications_and_records_in_buckets_of_its_account():
+    of_s3 = [item for item in POLICY["Statement"] if any(action.startswith("s3:") for action in item["Action"])]
+    assert len(of_s3) == 2
+    for statement in of_s3:
+        assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+    (objects,) = [item["Resource"]["Fn::Sub"] for item in of_s3 if "s3:PutObject" in item["Action"]]
+    assert objects.endswith(f"/{record_key('')}")
+
+
+def test_the_function_may_use_keys_only_through_s3():
+    (statement,) = [item for item in POLICY["Statement"] if "kms:Decrypt" in item["Action"]]
+    assert statement["Condition"].keys() == {"StringEquals", "StringLike"}
+    assert "kms:ViaService" in statement["Condition"]["StringEquals"]
 
 
 def test_a_stack_that_is_updated_subscribes_the_events_of_the_new_version():
-    """CloudFormation sends an Update only if a property changed; this one changes with the events."""
-    digest = hashlib.sha256(" ".join((*EVENTS, *DETAIL_TYPES)).encode()).hexdigest()[:8]
+    """CloudFormation sends an Update only if a property changed; this one changes with what the function writes."""
+    written = (*EVENTS, *DETAIL_TYPES, record_key(""))
+    digest = hashlib.sha256(" ".join(written).encode()).hexdigest()[:8]
     assert RESOURCES["Subscription"]["Properties"]["Events"] == digest
 
 

@@ -7,6 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from s3_manifest.storage.aws_errors import parse_fault
+from s3_manifest.storage.store import Fault, StoreError
 
 T = TypeVar("T")
 
@@ -61,15 +62,25 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
             break
         try:
             return attempt()
-        except ClientError as error:
-            fault = parse_fault(error)
-            if fault.code not in _TEMPORARY and fault.status != 429 and fault.status < 500:
+        except (ClientError, StoreError) as error:
+            fault = error.fault if isinstance(error, StoreError) else parse_fault(error)
+            if fault is None or not _is_temporary(fault):
                 raise
-            problem, is_denied = _describe(error), fault.code in _DENIED
+            problem, is_denied = _describe(error), _is_denial(fault)
         except (AttemptFailed, BotoCoreError, ResponseParserError) as error:
             problem, is_denied = str(error), False
         policy.sleep(PAUSE_SECONDS)
     raise RetriesExhausted(problem, is_denied=is_denied)
+
+
+def _is_temporary(fault: Fault) -> bool:
+    # Without a status, there was no response.
+    return fault.code in _TEMPORARY or _is_denial(fault) or fault.status in (0, 429) or fault.status >= 500
+
+
+def _is_denial(fault: Fault) -> bool:
+    # The response to a HEAD has no code.
+    return fault.code in _DENIED or (fault.status == 403 and not fault.code)
 
 
 def rejected_arguments(error: ClientError) -> dict[str, str]:
@@ -79,6 +90,7 @@ def rejected_arguments(error: ClientError) -> dict[str, str]:
     return {fields[name]: fields.get(name.replace("Name", "Value"), "") for name in names}
 
 
-def _describe(error: ClientError) -> str:
-    arguments = "; ".join(f"{name}: {reason}" for name, reason in rejected_arguments(error).items())
+def _describe(error: ClientError | StoreError) -> str:
+    rejected = rejected_arguments(error) if isinstance(error, ClientError) else {}
+    arguments = "; ".join(f"{name}: {reason}" for name, reason in rejected.items())
     return f"{error} ({arguments})" if arguments else str(error)
