@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from benchmarks import (
     burst,
+    client_bulk,
     client_kills,
     client_status,
     client_transfer,
@@ -34,6 +35,7 @@ SECTIONS = (
     "query",
     "sweep",
     "client-status",
+    "client-bulk",
     "client-transfer",
     "client-kills",
 )
@@ -56,6 +58,7 @@ def main() -> None:
         "query": lambda: query.section(arguments.sizes),
         "sweep": lambda: sweep_cost.section(arguments.sweep_keys),
         "client-status": lambda: client_status.section(arguments.status_files),
+        "client-bulk": lambda: client_bulk.section(arguments.bulk_collections),
         "client-transfer": lambda: client_transfer.section(
             client_transfer.Files(arguments.transfer_small, client_tree.SIZE),
             client_transfer.Files(arguments.transfer_large, client_transfer.LARGE_MB << 20),
@@ -88,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sweep-keys", type=int, default=sweep_cost.KEYS, help="files in sweep")
     parser.add_argument("--status-files", type=int, default=client_status.FILES, help="files in client-status")
+    parser.add_argument("--bulk-collections", type=int, default=client_bulk.COUNT, help="collections in client-bulk")
     parser.add_argument(
         "--transfer-small", type=int, default=client_transfer.SMALL, help="small files in client-transfer"
     )

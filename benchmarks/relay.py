@@ -1,12 +1,14 @@
 """A relay on loopback that counts the S3 requests that pass through it, by kind, and their bytes.
 
-It forwards all bytes unchanged, so that signatures stay valid. It needs CPU, so timed runs use the server directly.
+It forwards all bytes unchanged, so that signatures stay valid. It needs CPU, so timed runs use the server directly,
+unless the relay delays each response as the way to S3 would.
 """
 
 import asyncio
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -21,9 +23,13 @@ _BUCKET_PARAMETERS = frozenset({"location", "versioning", "acl", "policy", "obje
 
 @dataclass
 class Counted:
-    """Requests by kind (GET, HEAD, LIST, PUT, POST, DELETE), and bytes of bodies and heads in both directions."""
+    """Requests by kind (GET, HEAD, LIST, PUT, POST, DELETE), and bytes of bodies and heads in both directions.
+
+    ``conditional`` are the requests that ask only for what changed (``If-None-Match``).
+    """
 
     requests: Counter[str] = field(default_factory=Counter)
+    conditional: int = 0
     sent: int = 0
     received: int = 0
 
@@ -34,9 +40,9 @@ class Counted:
 
     def take(self) -> "Counted":
         """The counts since the last call."""
-        counted = Counted(self.requests.copy(), self.sent, self.received)
+        counted = Counted(self.requests.copy(), self.conditional, self.sent, self.received)
         self.requests.clear()
-        self.sent = self.received = 0
+        self.conditional = self.sent = self.received = 0
         return counted
 
     def summary(self) -> str:
@@ -54,8 +60,11 @@ def kind(method: str, target: str) -> str:
 
 
 @contextmanager
-def relay(server: str, counted: Counted) -> Iterator[str]:
-    """An endpoint that forwards to ``server`` (``http://HOST:PORT``) during the block."""
+def relay(server: str, counted: Counted, latency: Mapping[str, float] | None = None) -> Iterator[str]:
+    """An endpoint that forwards to ``server`` (``http://HOST:PORT``) during the block.
+
+    ``latency`` is the least time from a request to the first byte of its response, in seconds by kind.
+    """
     url = urlsplit(server)
     assert url.hostname
     assert url.port
@@ -63,7 +72,7 @@ def relay(server: str, counted: Counted) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        serving = _serve(url.hostname, url.port, counted)
+        serving = _serve(url.hostname, url.port, counted, latency or {})
         listening = asyncio.run_coroutine_threadsafe(serving, loop).result()
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         listening.close()
@@ -74,20 +83,28 @@ def relay(server: str, counted: Counted) -> Iterator[str]:
         loop.close()
 
 
-async def _serve(host: str, port: int, counted: Counted) -> asyncio.Server:
+async def _serve(host: str, port: int, counted: Counted, latency: Mapping[str, float]) -> asyncio.Server:
     async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.CancelledError):
             from_server, to_server = await asyncio.open_connection(host, port, limit=_BLOCK)
+            requests = _Requests(counted, latency)
             await asyncio.gather(
-                _pump(reader, to_server, _Requests(counted).feed), _pump(from_server, writer, _received(counted))
+                _pump(reader, to_server, requests.feed), _pump(from_server, writer, _received(counted), requests.delay)
             )
 
     return await asyncio.start_server(relayed, "127.0.0.1", 0, limit=_BLOCK)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, observe: Callable[[bytes], None]) -> None:
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    observe: Callable[[bytes], None],
+    delay: Callable[[], float] = lambda: 0.0,
+) -> None:
     try:
         while block := await reader.read(_BLOCK):
+            if seconds := delay():
+                await asyncio.sleep(seconds)
             observe(block)
             writer.write(block)
             await writer.drain()
@@ -112,8 +129,9 @@ def _received(counted: Counted) -> Callable[[bytes], None]:
 class _Requests:
     """Parses the requests of one client connection: HTTP/1.1, one after the other."""
 
-    def __init__(self, counted: Counted) -> None:
-        self._counted = counted
+    def __init__(self, counted: Counted, latency: Mapping[str, float]) -> None:
+        self._counted, self._latency = counted, latency
+        self._due = 0.0
         self._buffer = b""
         self._skip = 0
         self._chunked = False
@@ -124,6 +142,10 @@ class _Requests:
         self._buffer += block
         while self._step():
             pass
+
+    def delay(self) -> float:
+        """How much later than now the response to the last request may begin, in seconds."""
+        return max(0.0, self._due - time.monotonic())
 
     def _step(self) -> bool:
         if self._skip:
@@ -143,7 +165,10 @@ class _Requests:
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self._counted.requests[kind(method, target)] += 1
+        requested = kind(method, target)
+        self._counted.requests[requested] += 1
+        self._counted.conditional += "if-none-match" in headers
+        self._due = time.monotonic() + self._latency.get(requested, 0.0)
         self._chunked = "chunked" in headers.get("transfer-encoding", "")
         self._skip = 0 if self._chunked else int(headers.get("content-length", "0"))
         return True

@@ -8,7 +8,7 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import boto3
@@ -23,7 +23,7 @@ from s3_manifest.manifest.model import Head, timestamp
 from s3_manifest.reconcile.environment import Environment
 from s3_manifest.storage import heads
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest.storage.store import iter_objects
+from s3_manifest.storage.store import Store, iter_objects
 from s3_manifest.sweep.jobs import run_job
 
 BUCKET = "bench"
@@ -33,10 +33,17 @@ _SECONDS = 900.0
 
 def sweep_bucket(endpoint: str, collection: Collection) -> Head:
     """Sweeps the collection until its manifest is complete, and checks its totals with a listing."""
+    (head,) = sweep_collections(endpoint, [collection])
+    return head
+
+
+def sweep_collections(endpoint: str, collections: Iterable[Collection]) -> list[Head]:
+    """As ``sweep_bucket``, for several: a connection to the server takes longer than the sweep of a small one."""
     session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
     reads = s3_client(endpoint, session=session)
     store = S3Store(BUCKET, reads, s3_client(endpoint, retries=False, session=session))
-    jobs: deque[Job] = deque([Sweep(kind=collection.kind, id=collection.id)])
+    swept = list(collections)
+    jobs: deque[Job] = deque(Sweep(kind=collection.kind, id=collection.id) for collection in swept)
     environment = Environment(
         stores={BUCKET: store},
         subscribed_at=lambda _collection: None,
@@ -55,6 +62,10 @@ def sweep_bucket(endpoint: str, collection: Collection) -> Head:
     )
     while jobs:
         run_job(environment, jobs.popleft(), _SECONDS / 2)
+    return [_complete_head(store, collection) for collection in swept]
+
+
+def _complete_head(store: Store, collection: Collection) -> Head:
     head = heads.load(store, collection).head
     assert head
     assert head.complete
