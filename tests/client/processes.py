@@ -28,6 +28,15 @@ def obey_permissions():
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
+def start(environment, *arguments, **more):
+    """Starts the command with this environment besides ``PATH``; stdout and stderr are pipes of text."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "s3_manifest_cli", *map(str, arguments)],
+        env={"PATH": os.environ["PATH"]} | environment,
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more),
+    )
+
+
 def run(*arguments, environment=None, **more):
     """Runs the command; ``environment`` extends ``ENVIRONMENT``."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more

@@ -1,12 +1,14 @@
 """``s3-manifest export``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from s3_manifest.manifest.model import Facts
+from s3_manifest_cli.client.bulk.folders import local_path, local_paths
 from s3_manifest_cli.client.export import FORMATS, ExportResult
 from s3_manifest_cli.client.export import export as export_files
 from s3_manifest_cli.client.export.cvat import image_sizes
@@ -15,14 +17,25 @@ from s3_manifest_cli.client.local.destination import Destination
 from s3_manifest_cli.client.local.filters import Filter
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.manifests import Manifest
-from s3_manifest_cli.terminal.options import FOLDER, common_options, filter_options, revision_options
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many
+from s3_manifest_cli.terminal.options import (
+    FOLDER,
+    Many,
+    common_options,
+    filter_options,
+    many_options,
+    missing,
+    revision_options,
+)
 from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields, number
+
+_FORMAT = click.Choice(list(FORMATS))
 
 
 # A Click command: its parameters are its options.
 @click.command()
-@click.argument("collection")
-@click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("collection", metavar="COLLECTION", required=False)
+@click.argument("format_", metavar="FORMAT", type=_FORMAT, required=False)
 @click.option(
     "--output",
     "-o",
@@ -30,6 +43,7 @@ from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields,
     help="Write to this file (for kohya: folder) instead of stdout.",
 )
 @revision_options
+@many_options
 @filter_options
 @click.option("--images", "size_of", type=FOLDER, help="For cvat: read the image sizes from this folder.")
 @click.option("--license", help="For croissant: set the URL of the licence.")
@@ -38,11 +52,12 @@ from s3_manifest_cli.terminal.output import Printer, exit_with, manifest_fields,
 @click.option("--for-spreadsheets", is_flag=True, help="For csv: keep spreadsheets from reading a cell as a formula.")
 @common_options
 def export(
-    collection: str,
-    format_: str,
+    collection: str | None,
+    format_: str | None,
     output: Path | None,
     revision: int | None,
     at: str | None,
+    many: Many,
     filters: Filter,
     deployment: Deployment,
     printer: Printer,
@@ -68,29 +83,61 @@ def export(
     Examples:
       s3-manifest export style/16 csv --output style-16.csv
       s3-manifest export style/16 md5sum --output MD5SUMS
+      s3-manifest export 'style/*' csv --output 'style-{id}.csv'
     """  # \b keeps click from reflowing the paragraph
+    if many.is_given and format_ is None:
+        collection, format_ = None, _FORMAT.convert(collection, None, None) if collection else None
+    absent = {"COLLECTION": collection or many.is_given, "FORMAT": format_}
+    if format_ is None or not all(absent.values()):
+        raise missing(*(name for name, value in absent.items() if not value))
+    name = many.name(collection)
     output = None if output == Path("-") else output
     used_options = _checked_options(format_, output, options, printer)
-    with ExitStack() as stack:
-        if "size_of" in used_options:
-            used_options["size_of"] = stack.enter_context(image_sizes(used_options["size_of"]))
-        manifest = deployment.manifests.read(deployment.collection(collection), revision=revision, at=at)
-        unmatched = filters.unmatched([entry.filename for entry in manifest.files])
-        printer.warn_of_filters(unmatched)
-        exported = _write(manifest, format_, output, used_options | {"filters": filters})
-    is_past = revision is not None or at is not None
-    printer.warn_of_manifest(manifest.facts, is_past=is_past)
+    are_many = many.are_selected(name, output)
+    images: Path | None = used_options.get("size_of")
+
+    def run(request: Request) -> NoReturn:
+        own = used_options | {"filters": filters}
+        with ExitStack() as stack:
+            if images:
+                folder = local_path(images, request.collection) if are_many else images
+                own["size_of"] = stack.enter_context(image_sizes(folder))
+            manifest = deployment.manifests.read(request.collection, revision=revision, at=at)
+            unmatched = filters.unmatched([entry.filename for entry in manifest.files])
+            request.printer.warn_of_filters(unmatched)
+            exported = _write(manifest, format_, request.path, own)
+        is_past = revision is not None or at is not None
+        _report(exported, manifest.facts, format_, request, unmatched=unmatched, is_past=is_past)
+
+    if are_many:
+        if output is None:
+            raise click.UsageError("Many collections need a file each. Pass --output, such as --output 'files-{id}'.")
+        if images:
+            local_paths(images, ())  # an error before any request
+        run_many(BulkCommand("export", run, _numbers), deployment, many.names(name), output, printer)
+    run(Request(deployment, deployment.collection(name), name, output, printer))
+
+
+def _report(
+    exported: ExportResult, facts: Facts, format_: str, request: Request, *, unmatched: Sequence[str], is_past: bool
+) -> NoReturn:
+    printer, output = request.printer, request.path
+    printer.warn_of_manifest(facts, is_past=is_past)
     for problem in exported.problems:
         printer.error(f"{problem.s3_key}: {problem.problem}")
     if output:
         skipped = f" ({number(exported.left_out, 'file')} skipped)" if exported.left_out else ""
-        printer.write(f"Exported {number(exported.files, 'file')} of {collection} to {output}{skipped}.")
+        printer.write(f"Exported {number(exported.files, 'file')} of {request.name} to {output}{skipped}.")
         if format_ in {"imagefolder", "imagefolder-parquet"}:
             call = f'load_dataset("imagefolder", data_files={str(output)!r}, split="train")'
             printer.write(f"To load it in Python, with the images beside it: {call}")
-        fields = manifest_fields(manifest.facts, is_past=is_past) | {"unmatched_filters": unmatched}
+        fields = manifest_fields(facts, is_past=is_past) | {"unmatched_filters": unmatched}
         printer.document(exported._asdict() | fields)
-    exit_with(facts=manifest.facts, differs=bool(exported.problems))
+    exit_with(facts=facts, differs=bool(exported.problems))
+
+
+def _numbers(document: Mapping[str, Any]) -> Mapping[str, int]:
+    return {"exported": document["files"], "skipped": document["left_out"], "problems": len(document["problems"])}
 
 
 def _checked_options(format_: str, output: Path | None, options: Mapping[str, Any], printer: Printer) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """``s3-manifest history``."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from pydantic_core import to_json
 
 from s3_manifest.manifest.changes import ChangeType
 from s3_manifest_cli.client.manifests.deployment import Deployment
-from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, follow, history
+from s3_manifest_cli.client.manifests.history import DEFAULT_LIMIT, ExpiredRevisions, History, follow, history
 from s3_manifest_cli.client.manifests.manifests import Change
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many
 from s3_manifest_cli.terminal.failures import INTERRUPTED
-from s3_manifest_cli.terminal.options import common_options
+from s3_manifest_cli.terminal.options import Many, common_options, many_options
 from s3_manifest_cli.terminal.output import Printer, number, size
 
 _SIGNS: dict[ChangeType, str] = {"added": "+", "modified": "*", "removed": "-"}
@@ -19,7 +22,7 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
 
 # A Click command: its parameters are its options.
 @click.command(name="history")
-@click.argument("collection")
+@click.argument("collection", metavar="COLLECTION", required=False)
 @click.option(
     "--since", type=click.IntRange(0), metavar="REVISION", help="Show revisions after this one, instead of the latest."
 )
@@ -28,13 +31,15 @@ _COLOURS: dict[ChangeType, str] = {"added": "green", "modified": "yellow", "remo
 @click.option(
     "--follow", "is_followed", is_flag=True, help="Wait for new revisions until Ctrl-C. With --json: one per line."
 )
+@many_options
 @common_options
 def history_command(
-    collection: str,
+    collection: str | None,
     since: int | None,
     limit: int,
     files: bool,
     is_followed: bool,
+    many: Many,
     deployment: Deployment,
     printer: Printer,
 ) -> None:
@@ -47,21 +52,36 @@ def history_command(
     Examples:
       s3-manifest history style/16
       s3-manifest history style/16 --files --limit 5
+      s3-manifest history 'style/*' --limit 1
     """  # \b keeps click from reflowing the paragraph
-    result = history(deployment.manifests, deployment.collection(collection), since=since, limit=limit)
-    changes: list[Change | ExpiredRevisions] = sorted((*result.expired, *result.changes), key=_revision)
-    for change in changes:
-        _print(change, printer, files=files, is_followed=is_followed)
-    if is_followed:
-        try:
-            for change in follow(deployment.manifests, result.collection, result.last_revision):
-                _print(change, printer, files=files, is_followed=True)
-        except KeyboardInterrupt:  # the usual way to end it, so no failure is reported
-            sys.exit(INTERRUPTED)
+    name = many.name(collection)
+
+    def run(request: Request) -> None:
+        result = history(request.deployment.manifests, request.collection, since=since, limit=limit)
+        changes: list[Change | ExpiredRevisions] = sorted((*result.expired, *result.changes), key=_revision)
+        for change in changes:
+            _print(change, request.printer, files=files, is_followed=is_followed)
+        if is_followed:
+            try:
+                for change in follow(deployment.manifests, result.collection, result.last_revision):
+                    _print(change, printer, files=files, is_followed=True)
+            except KeyboardInterrupt:  # the usual way to end it, so no failure is reported
+                sys.exit(INTERRUPTED)
+        _report(result, request.name, request.printer)
+
+    if many.are_selected(name, None):
+        if is_followed:
+            raise click.UsageError("--follow is for one collection.")
+        command = BulkCommand("history", run, lambda document: {"revisions": len(document["changes"])}, _latest)
+        run_many(command, deployment, many.names(name), None, printer)
+    run(Request(deployment, deployment.collection(name), name, None, printer))
+
+
+def _report(result: History, collection: str, printer: Printer) -> None:
     if result.last_revision < result.revision:
         command = f"s3-manifest history {collection} --since {result.last_revision}"
         printer.write(f"More revisions follow, up to {result.revision}: {command}")
-    elif not changes:
+    elif not result.changes and not result.expired:
         printer.write(f"Nothing changed since revision {result.revision}.")
     printer.document(
         {
@@ -73,6 +93,15 @@ def history_command(
             "untold": [change._asdict() for change in result.expired],
         }
     )
+
+
+def _latest(document: Mapping[str, Any]) -> str:
+    """One of many collections: its last revision."""
+    changes = document["changes"]
+    if not changes:
+        return f"revision {document['revision']}"
+    total = f"{number(changes[-1]['total_files'], 'file')}, {size(changes[-1]['total_size_bytes'])}"
+    return f"revision {document['revision']}  {changes[-1]['committed_at']}  -> {total}"
 
 
 def _revision(change: Change | ExpiredRevisions) -> int:

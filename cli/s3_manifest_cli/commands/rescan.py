@@ -1,19 +1,24 @@
 """``s3-manifest rescan``."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from s3_manifest.manifest.collections import Collection
+from s3_manifest.query.waiting import Clock
+from s3_manifest_cli.client.bulk.selection import Selection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import RescanRequest, RescanResult, rescan, rescan_all, wait_for
-from s3_manifest_cli.terminal.options import common_options
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many, run_selection
+from s3_manifest_cli.terminal.options import Many, common_options, select_options
 from s3_manifest_cli.terminal.output import Printer, number
 
 
 @click.command(name="rescan")
 @click.argument("names", metavar="[COLLECTION]...", nargs=-1)
-@click.option("--all", "is_all", is_flag=True, help="Rescan every collection, also those without a manifest.")
+@select_options("Rescan every collection, also those without a manifest.")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -22,7 +27,7 @@ from s3_manifest_cli.terminal.output import Printer, number
 )
 @common_options
 def rescan_command(
-    names: tuple[str, ...], is_all: bool, wait: float | None, deployment: Deployment, printer: Printer
+    names: tuple[str, ...], many: Many, wait: float | None, deployment: Deployment, printer: Printer
 ) -> None:
     """Make the stack compare COLLECTION with S3 and correct its manifest.
 
@@ -32,26 +37,51 @@ def rescan_command(
     \b
     Examples:
       s3-manifest rescan style/16 --wait 120
+      s3-manifest rescan 'style/*'
       s3-manifest rescan --all
     """
-    if is_all == bool(names):
-        raise click.UsageError("Pass one or more COLLECTIONs, or --all.")
-    if is_all:
-        requests = rescan_all(deployment)
-    else:
-        requests = [rescan(deployment.manifests, deployment.collection(name)) for name in names]
-    if wait is None:
-        for request in requests:
-            printer.write(f"{_name(request)}: rescan requested at {request.requested_at}.")
-        printer.write("Done once 's3-manifest info COLLECTION' shows a later 'last verified'.")
-        printer.document([_fields(request) for request in requests])
+    if many.is_given == bool(names):
+        raise click.UsageError("Pass one or more COLLECTIONs, --all or --from.")
+    if many.is_given:
+        many.name(None)
+    end = time.monotonic() + (wait or 0)
+    known: dict[Collection, RescanRequest] = {}
+
+    def finish(request: Request) -> dict[str, Any]:
+        requested = known.get(request.collection) or rescan(deployment.manifests, request.collection)
+        if wait is None:
+            request.printer.write(f"{_name(requested)}: rescan requested at {requested.requested_at}.")
+            return _fields(requested)
+        clock = Clock(time.monotonic, request.sleep)
+        result = wait_for(deployment.manifests, requested, max(0.0, end - time.monotonic()), clock)
+        _print(result, request.printer)
+        return _result_fields(result)
+
+    hint = "Done once 's3-manifest info COLLECTION' shows a later 'last verified'." if wait is None else None
+    if len(names) == 1 and not many.are_selected(names[0], None):
+        document = finish(Request(deployment, deployment.collection(names[0]), names[0], None, printer))
+        if hint:
+            printer.write(hint)
+        printer.document([document])
         return
-    results: list[RescanResult] = []
-    end = time.monotonic() + wait
-    for request in requests:
-        results.append(wait_for(deployment.manifests, request, max(0.0, end - time.monotonic())))
-        _print(results[-1], printer)
-    printer.document([_result_fields(result) for result in results])
+    command = BulkCommand("rescan", lambda request: request.printer.document(finish(request)), _numbers, _line, hint)
+    if many.is_all:
+        known = {request.collection: request for request in rescan_all(deployment)}
+        run_selection(command, Selection(deployment, list(known), []), None, printer)
+    run_many(command, deployment, many.names(None) if many.is_given else list(names), None, printer)
+
+
+def _numbers(document: Mapping[str, Any]) -> Mapping[str, int]:
+    if "drift" not in document:
+        return {"requested": 1}
+    return {"verified": 1, "files corrected": len(document["drift"] or ())}
+
+
+def _line(document: Mapping[str, Any]) -> str:
+    if "drift" not in document:
+        return f"rescan requested at {document['requested_at']}"
+    corrected = f", {number(len(document['drift']), 'file')} corrected" if document["drift"] else ""
+    return f"verified at {document['last_verified_at']}, revision {document['revision']}{corrected}"
 
 
 def _name(request: RescanRequest) -> str:

@@ -112,7 +112,9 @@ def status_command(
 
         def run(request: "Request") -> None:
             copy = s3_manifest_cli.LocalCopy(request.deployment, request.local, request.collection, filters)
-            _report(copy.status(read_all=read_all), request.name, request.printer, combined=combined)
+            with read_progress(request.printer, request.options.cancellation) as progress:
+                result = copy.status(read_all=read_all, progress=progress)
+            _report(result, request.name, request.printer, combined=combined)
 
         command = BulkCommand("status", run, lambda document: document["totals"])
         run_many(command, deployment, many.names(name), local, printer)

@@ -1,6 +1,7 @@
 """``s3-manifest verify``."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -9,7 +10,15 @@ from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.verify.audit import DRIFT, Audit, AuditState, Md5Proof, audit
 from s3_manifest_cli.client.verify.verify import Verification, verify
 from s3_manifest_cli.commands.status import MEANINGS, STATES, comparison_fields
-from s3_manifest_cli.terminal.options import common_options, filter_options, missing, parse_collection
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many
+from s3_manifest_cli.terminal.options import (
+    Many,
+    common_options,
+    filter_options,
+    many_options,
+    missing,
+    parse_collection,
+)
 from s3_manifest_cli.terminal.output import Printer, exit_with, is_unreadable, number, read_progress, status_line
 
 _AUDIT_MEANINGS: dict[AuditState, str] = {
@@ -45,6 +54,7 @@ _PROOF_MEANINGS: dict[Md5Proof, str] = {
     metavar="SECONDS",
     help="With --remote, check differences again after this time before calling them drift.",
 )
+@many_options
 @filter_options
 @common_options
 def verify_command(
@@ -54,6 +64,7 @@ def verify_command(
     combined: bool,
     read: bool,
     settle: float,
+    many: Many,
     filters: Filter,
     deployment: Deployment,
     printer: Printer,
@@ -71,37 +82,58 @@ def verify_command(
     Examples:
       s3-manifest verify pictures style/16
       s3-manifest verify --remote style/16
+      s3-manifest verify 'data/styles/{id}' 'style/*'
     """
-    if len(names) > (1 if remote else 2):
+    expected: tuple[str, ...] = ("COLLECTION",) if remote else ("LOCAL", "COLLECTION")
+    expected = expected[:-1] if many.is_given else expected
+    if len(names) > len(expected):
         raise click.UsageError("Pass LOCAL and COLLECTION, or --remote and only COLLECTION.")
-    if len(names) < (1 if remote else 2):
-        raise missing(*("COLLECTION",) if remote or names else ("LOCAL", "COLLECTION"))
+    if len(names) < len(expected):
+        raise missing(*expected[len(names) :])
     if remote and (filters != EVERYTHING or allow_extra):
         raise click.UsageError("--remote checks a whole collection: omit --include, --exclude and --allow-extra.")
     if read and not remote:
         raise click.UsageError("--read requires --remote: local files are always read.")
-    name = names[-1]
-    folder = None if remote else Path(names[0])
-    collection = parse_collection(deployment, name, folder, "verify {local} {collection}")
-    if folder is None:
-        with status_line(printer) as show:
-            audited = audit(
-                deployment,
-                collection,
-                settle_seconds=settle,
-                read=read,
-                progress=lambda files: show(f"{number(files, 'file')} checked"),
-            )
-        _print_audit(audited, name, printer, combined=combined)
-        facts = audited.facts.model_dump(include={"kind", "id", "revision", "complete", "last_verified_at"})
-        files = [file._asdict() for file in audited.files]
-        results = {"totals": audited.totals, "md5": audited.proofs, "settled": audited.settled, "files": files}
-        printer.document(facts | results)
-        exit_with(facts=audited.facts, differs=not audited.is_consistent)
-    with read_progress(printer) as progress:
-        verified = verify(deployment, folder, collection, filters, progress=progress)
+    local = None if remote else Path(names[0])
+    name = None if many.is_given else names[-1]
+
+    def run(request: Request) -> NoReturn:
+        if remote:
+            _audit(request, settle=settle, read=read, combined=combined)
+        _verify(request, filters, allow_extra=allow_extra, combined=combined)
+
+    if many.are_selected(name, local):
+        command = BulkCommand("verify", run, lambda document: document["totals"])
+        run_many(command, deployment, many.names(name), local, printer)
+    collection = parse_collection(deployment, name or "", local, "verify {local} {collection}")
+    run(Request(deployment, collection, name or "", local, printer))
+
+
+def _audit(request: Request, *, settle: float, read: bool, combined: bool) -> NoReturn:
+    printer = request.printer
+    with status_line(printer) as show:
+        audited = audit(
+            request.deployment,
+            request.collection,
+            settle_seconds=settle,
+            read=read,
+            progress=lambda files: show(f"{number(files, 'file')} checked"),
+            sleep=request.sleep,
+        )
+    _print_audit(audited, request.name, printer, combined=combined)
+    facts = audited.facts.model_dump(include={"kind", "id", "revision", "complete", "last_verified_at"})
+    files = [file._asdict() for file in audited.files]
+    results = {"totals": audited.totals, "md5": audited.proofs, "settled": audited.settled, "files": files}
+    printer.document(facts | results)
+    exit_with(facts=audited.facts, differs=not audited.is_consistent)
+
+
+def _verify(request: Request, filters: Filter, *, allow_extra: bool, combined: bool) -> NoReturn:
+    printer = request.printer
+    with read_progress(printer, request.options.cancellation) as progress:
+        verified = verify(request.deployment, request.local, request.collection, filters, progress=progress)
     printer.warn_of_filters(verified.unmatched)
-    _print(verified, name, printer, combined=combined)
+    _print(verified, request.name, printer, combined=combined)
     printer.warn_of_manifest(verified.facts)
     names = ("filename", "state", "by", "why")
     files = [{name: getattr(file, name) for name in names} for file in verified.files]

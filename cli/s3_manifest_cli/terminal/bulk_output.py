@@ -1,6 +1,7 @@
 """Runs a command for many collections: prints one line for each, a total, and exits with the worst exit code."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.bulk.folders import local_paths
 from s3_manifest_cli.client.bulk.for_each import for_each
-from s3_manifest_cli.client.bulk.selection import select
+from s3_manifest_cli.client.bulk.selection import Selection, select
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.transfer.cancellation import terminable
@@ -28,13 +29,14 @@ _COLOURS = {DIFFERENCES: "yellow", USAGE: "red", FAILED: "red"}
 
 
 class Request(NamedTuple):
-    """One collection and its local path; the command reads the deployment, and prints into the printer's record."""
+    """One collection, as the user named it, and its local path, for a command to handle."""
 
     deployment: Deployment
     collection: Collection
+    name: str
     path: Path | None
-    options: SyncOptions
     printer: Printer
+    options: SyncOptions = DEFAULTS
 
     @property
     def local(self) -> Path:
@@ -44,22 +46,23 @@ class Request(NamedTuple):
         return self.path
 
     @property
-    def name(self) -> str:
-        """The collection as the user writes it."""
-        return f"{self.collection.kind}/{self.collection.id}"
+    def sleep(self) -> Callable[[float], None]:
+        """Waits for so many seconds. Raises ``Cancelled``."""
+        return self.options.cancellation.sleep if self.options.cancellation else time.sleep
 
 
 class BulkCommand(NamedTuple):
     """A command for many collections.
 
     ``run`` does what it does for one, and may exit with a code. ``numbers`` takes the numbers from the document that it
-    prints; they are added up. ``line`` describes the document; the default is the numbers.
+    prints; they are added up. ``line`` describes the document; the default is the numbers. ``hint`` follows the total.
     """
 
     verb: str
     run: Callable[[Request], object]
     numbers: Callable[[Mapping[str, Any]], Mapping[str, int]]
     line: Callable[[Mapping[str, Any]], str] | None = None
+    hint: str | None = None
 
 
 class _Report(NamedTuple):
@@ -81,7 +84,17 @@ def run_many(
     """
     if template:
         local_paths(template, ())  # before any request
-    selection = select(deployment, names)
+    run_selection(command, select(deployment, names), template, printer, options)
+
+
+def run_selection(
+    command: BulkCommand,
+    selection: Selection,
+    template: Path | None,
+    printer: Printer,
+    options: SyncOptions = DEFAULTS,
+) -> NoReturn:
+    """As ``run_many``, for collections that were selected already."""
     paths = local_paths(template, selection.collections) if template else {}
 
     def run(deployment: Deployment, collection: Collection, options: SyncOptions) -> _Report:
@@ -90,7 +103,8 @@ def run_many(
             raise path
         record = Record()
         try:
-            command.run(Request(deployment, collection, path, options, printer._replace(record=record)))
+            name = f"{collection.kind}/{collection.id}"
+            command.run(Request(deployment, collection, name, path, printer._replace(record=record), options))
         except SystemExit as exit_:
             return _Report(exit_.code if isinstance(exit_.code, int) else 0, record)
         return _Report(0, record)
@@ -144,6 +158,8 @@ class _Total:
         failed = f", {self._failed:,} failed" if self._failed else ""
         self._printer.write(f"{number(self._collections, 'collection')}{failed}: {_numbers(self._counts)}")
         total = {"collections": self._collections, "failed": self._failed, "counts": self._counts}
+        if self._command.hint:
+            self._printer.write(self._command.hint)
         self._line({"total": total, "exit_code": self.exit_code})
 
     def _end(self, exit_code: int) -> None:

@@ -114,9 +114,17 @@ class Many(NamedTuple):
         given = [value for value in (name, local) if value is not None]
         if not self.is_given:
             return name, local
-        if len(given) > 1 or (self.is_all and self.source):
+        if len(given) > 1 or (self.is_all and self.source is not None):
             raise click.UsageError("COLLECTION, --all and --from exclude each other.")
         return None, Path(given[0]) if given else None
+
+    def name(self, name: str | None) -> str:
+        """COLLECTION, of a command without LOCAL; empty with these options. Raises ``UsageError``."""
+        if (self.is_given and name is not None) or (self.is_all and self.source is not None):
+            raise click.UsageError("COLLECTION, --all and --from exclude each other.")
+        if not self.is_given and name is None:
+            raise missing("COLLECTION")
+        return name or ""
 
     def are_selected(self, name: str | None, local: Path | None) -> bool:
         """Whether the command is about many collections: by these options, a pattern, or a path with ``{id}``."""
@@ -139,18 +147,23 @@ class Many(NamedTuple):
         return names
 
 
-many_options = option_group(
-    "many",
-    Many,
-    is_all=click.option("--all", "is_all", is_flag=True, help="Select all collections that have a manifest."),
-    source=click.option(
-        "--from",
-        "source",
-        type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-        metavar="FILE",
-        help="Select the collections in this file ('-': stdin), one per line.",
-    ),
-)
+def select_options(all_help: str) -> Callable[[Function], Function]:
+    """``--all`` and ``--from``, passed as ``many``."""
+    return option_group(
+        "many",
+        Many,
+        is_all=click.option("--all", "is_all", is_flag=True, help=all_help),
+        source=click.option(
+            "--from",
+            "source",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+            metavar="FILE",
+            help="Select the collections in this file ('-': stdin), one per line.",
+        ),
+    )
+
+
+many_options = select_options("Select all collections that have a manifest.")
 
 
 def common_options(command: Function) -> Function:

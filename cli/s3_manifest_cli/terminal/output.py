@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ from s3_manifest.manifest.model import Facts
 from s3_manifest_cli.client.local.scan import Problem
 from s3_manifest_cli.client.manifests.manifest_warnings import is_stale, manifest_warnings
 from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, printable
+
+if TYPE_CHECKING:
+    from s3_manifest_cli.client.transfer.cancellation import Cancellation
 
 Name = TypeVar("Name", bound=str)
 
@@ -189,7 +192,13 @@ def status_line(printer: Printer) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def read_progress(printer: Printer) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function that shows how many files and bytes of a folder were read."""
+def read_progress(printer: Printer, cancellation: "Cancellation | None" = None) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that shows how many files and bytes of a folder were read, and raises ``Cancelled``."""
     with status_line(printer) as show:
-        yield lambda files, size_bytes: show(f"{number(files, 'file')} read, {size(size_bytes)}")
+
+        def on_read(files: int, size_bytes: int) -> None:
+            if cancellation:
+                cancellation.check()
+            show(f"{number(files, 'file')} read, {size(size_bytes)}")
+
+        yield on_read

@@ -86,7 +86,7 @@ def run_plan(
             raise click.UsageError(f"{options.apply} is a plan for '{plan.verb}'. Run '{command}'.")
         prepared = PreparedPlan(plan, facts=None, files=[], problems=[])
     else:
-        with read_progress(printer) as on_read:
+        with read_progress(printer, options.sync.cancellation) as on_read:
             prepared = prepare(options.sync._replace(progress=Progress(on_read=on_read)))
         printer.warn_of_filters(prepared.unmatched)
         for problem in prepared.problems:

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from client.sides import Sides
 
 from s3_manifest.manifest.collections import Collection
+from s3_manifest_cli.main import main
 
 
 class Several:
@@ -24,9 +26,19 @@ class Several:
         self.sides.put(*filenames, **more)
         return collection
 
-    def lines(self, *arguments: object, exit_code: int = 0) -> list[dict[str, Any]]:
+    def put_uncommitted(self, name: str, filename: str) -> None:
+        """Stores a file that is not in the manifest of that collection yet."""
+        kind, _, collection_id = name.partition("/")
+        collection = self.sides.collections.lookup(kind, collection_id)
+        assert collection
+        self.sides.collection = collection
+        self.sides.put_uncommitted(filename)
+
+    def lines(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> list[dict[str, Any]]:
         """The JSON lines of a command; the collections by their names, and then the total."""
-        answer = self.sides.call(*arguments, "--json", exit_code=exit_code)
+        words = [*map(str, arguments), "--json"]
+        answer = CliRunner().invoke(main, words, env=self.sides.environment, input=stdin)
+        assert answer.exit_code == exit_code, answer.output
         *lines, total = map(json.loads, answer.stdout.splitlines())
         return [*sorted(lines, key=lambda line: (line.get("kind", ""), line.get("id", ""))), total]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from client.transfers import refusal
+from unit.docs.pages import blocks
 
 from s3_manifest_cli import (
     Cancellation,
@@ -169,3 +170,14 @@ def test_an_unexpected_error_ends_the_run_and_is_raised(six):
 
 def test_no_collections_are_no_outcomes(six):
     assert [*for_each(Selection(six.sides.deployment, [], []), lambda *_: Path())] == []
+
+
+def test_the_example_in_the_documents_works(several, tmp_path, monkeypatch, capsys):
+    for name in ("style/10", "style/11", "style/20", "style/21"):
+        several.put(name, "a.png")
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block for block in blocks() if "for_each(" in block)
+    exec(example, {"deployment": several.sides.deployment, "pull": pull})  # noqa: S102  # the project's own text
+    *lines, failures = capsys.readouterr().out.splitlines()
+    assert (sorted(lines), failures) == (["10 1", "11 1", "20 1"], "[]")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["10", "11", "20"]

@@ -23,6 +23,11 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
+def png(side):
+    """The header of a square image, which is all that its size is read from."""
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + side.to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + b"\0" * 16
+
+
 def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
 
@@ -122,9 +127,79 @@ def test_quiet_prints_only_errors(three, data):
     assert answer.stderr.count("\n") == 1
 
 
+def test_verify_reads_every_file_of_each_collection(three, data):
+    three.sides.call("pull", "style/*", data / "{id}")
+    (data / "16/a.png").write_bytes(b"X" * len(content_of("a.png")))
+    answer = three.sides.call("verify", data / "{id}", "style/*", exit_code=1)
+    assert sorted(answer.stdout.splitlines()) == [
+        "2 collections: 3 synced, 1 out_of_sync",
+        "style/16: 1 synced, 1 out_of_sync",
+        "style/17: 2 synced",
+    ]
+    first, second, _ = three.lines("verify", "--from", "-", data / "{id}", exit_code=1, stdin="style/1*")
+    assert [file["state"] for file in first["files"]] == ["out_of_sync", "synced"]
+    assert second["proofs"] == {"md5": 2}
+
+
+def test_verify_compares_many_manifests_with_s3(three):
+    three.put_uncommitted("style/17", "new.png")
+    answer = three.sides.call("verify", "--remote", "--all", "--settle", 0, exit_code=1)
+    assert "style/17: 2 right, 1 unexpected" in answer.stdout
+    assert answer.stdout.endswith("3 collections: 6 right, 1 unexpected\n")
+
+
+def test_history_shows_the_last_revision_of_each_collection(three):
+    three.put("style/17", "new.png")
+    answer = three.sides.call("history", "--all", "--limit", 1)
+    lines = sorted(answer.stdout.splitlines())
+    assert lines[0] == "3 collections: 3 revisions"
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "actor/0042_male: revision 1",
+        "style/16: revision 1",
+        "style/17: revision 2",
+    ]
+    assert lines[3].endswith("-> 3 files, 60 bytes")
+    first, second, total = three.lines("history", "style/*")
+    assert [len(document["changes"]) for document in (first, second)] == [1, 2]
+    assert total["total"]["counts"] == {"revisions": 3}
+
+
+def test_export_writes_a_file_for_each_collection(three, tmp_path):
+    answer = three.sides.call("export", "style/*", "md5sum", "--output", tmp_path / "{kind}-{id}.md5")
+    assert answer.stdout.endswith("2 collections: 4 exported\n")
+    assert sorted(path.name for path in tmp_path.glob("*.md5")) == ["style-16.md5", "style-17.md5"]
+    assert len((tmp_path / "style-16.md5").read_text().splitlines()) == 2
+    first, *_ = three.lines("export", "csv", "--all", "--output", tmp_path / "{id}.csv")
+    assert (first["kind"], first["files"]) == ("actor", 2)
+
+
+def test_export_reads_the_images_of_each_collection_from_its_own_folder(three, data, tmp_path):
+    for name, side in (("style/16", 3), ("style/17", 5)):
+        three.put(name, "a.png", "sub/b.png", body=png(side))
+    three.sides.call("pull", "style/*", data / "{id}")
+    output = ("--output", tmp_path / "{id}.jsonl")
+    three.sides.call("export", "style/*", "cvat", *output, "--images", data / "{id}")
+    assert '"width":3' in (tmp_path / "16.jsonl").read_text()
+    assert '"width":5' in (tmp_path / "17.jsonl").read_text()
+    answer = three.sides.call("export", "style/*", "cvat", *output, "--images", data, exit_code=2)
+    assert "Several collections cannot share" in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["verify", "--all"], "Missing argument LOCAL."),
+        (["verify", "data", "style/16", "--all"], "Pass LOCAL and COLLECTION"),
+        (["verify", "data", "style/*"], "Several collections cannot share data."),
+        (["history", "style/16", "--all"], "COLLECTION, --all and --from exclude each other."),
+        (["history", "style/*", "--follow"], "--follow is for one collection."),
+        (["history"], "Missing argument COLLECTION."),
+        (["export", "--all"], "Missing argument FORMAT."),
+        (["export", "style/*", "csv"], "Many collections need a file each."),
+        (["export", "style/*", "csv", "--output", "files.csv"], "Several collections cannot share files.csv."),
+        (["export", "style/16", "csv", "--all"], "COLLECTION, --all and --from exclude each other."),
+        (["export", "nonsense", "--all"], "'nonsense' is not one of"),
+        (["rescan", "--all", "--from", "-"], "COLLECTION, --all and --from exclude each other."),
         (["pull", "style/*", "data"], "Several collections cannot share data. Write {id}"),
         (["pull", "style/*"], "Missing argument LOCAL."),
         (["status", "data", "--all"], "Several collections cannot share data."),

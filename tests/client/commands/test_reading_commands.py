@@ -168,8 +168,33 @@ def test_rescan_requests_and_waits(run, add, account):
     code, text = run("rescan", "style/16")
     assert (code, "rescan requested at" in text, len(account.jobs())) == (0, True, 1)
     assert run("rescan", "style/16", "--wait", 0)[0] == 3
-    code, found = as_json(run("rescan", "--all", "--json"))
-    assert (code, [entry["id"] for entry in found]) == (0, ["16"])
+    assert [entry["id"] for entry in as_json(run("rescan", "style/16", "--json"))[1]] == ["16"]
+
+
+@pytest.mark.parametrize("named", [["style/*"], ["style/16", "style/17"], ["--all"], ["--from", "NAMES"]], ids=" ".join)
+def test_a_rescan_of_many_collections_is_requested_for_each(run, add, account, sweep, tmp_path, named):
+    add({"styles/16/a.png": b"data", "styles/17/a.png": b"data", "styles/18/a.png": b"data"})
+    (tmp_path / "names").write_text("style/16\nstyle/17\nstyle/18")
+    named = [str(tmp_path / "names") if word == "NAMES" else word for word in named]
+    expected = [f"style/{number}" for number in (16, 17, 18)][: 2 if named[0] == "style/16" else 3]
+    code, text = run("rescan", *named)
+    assert code == 0
+    *lines, total, hint = text.splitlines()
+    assert [line.partition(": rescan requested at ")[0] for line in sorted(lines)] == expected
+    assert total == f"{len(expected)} collections: {len(expected)} requested"
+    assert hint.startswith("Done once")
+    assert len(account.jobs()) == (1 if named == ["--all"] else len(expected))
+    code, text = run("rescan", *named, "--json")
+    *documents, total = map(json.loads, text.splitlines())
+    assert sorted(f"{document['kind']}/{document['id']}" for document in documents) == expected
+    assert total["total"]["counts"] == {"requested": len(expected)}
+
+
+def test_waiting_for_many_rescans_names_those_that_are_late(run, add):
+    add({"styles/16/a.png": b"data", "styles/17/a.png": b"data"})
+    code, text = run("rescan", "style/*", "--wait", 0, "--json")
+    first, second, total = sorted(map(json.loads, text.splitlines()), key=lambda line: line.get("id", "z"))
+    assert (code, first["code"], second["code"], total["exit_code"]) == (3, "not_yet", "not_yet", 3)
 
 
 WRONG = (

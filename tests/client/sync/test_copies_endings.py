@@ -9,6 +9,7 @@ import sys
 import threading
 
 import pytest
+from client.processes import start
 from client.sides import bytes_by_name
 from client.transfers import random_bytes, refusal
 
@@ -16,16 +17,9 @@ from s3_manifest_cli.client.local import folders
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "s3_manifest_cli"]
-
 
 def started(sides, *arguments, **more):
-    environment = {"PATH": os.environ["PATH"], "HOME": str(sides.cache)} | sides.environment
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        env=environment,
-        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more),
-    )
+    return start({"HOME": str(sides.cache)} | sides.environment, *arguments, **more)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
@@ -165,7 +159,7 @@ def test_a_full_disk_is_reported_and_a_second_pull_finishes(sides):
         pytest.skip("a small disk is mounted in a namespace of its own, which this machine does not allow")
     sides.put("large.png", body=random_bytes(300_000))
     sides.put("small.png")
-    command = [*COMMAND, "pull", "style/16", str(sides.folder)]
+    command = [sys.executable, "-m", "s3_manifest_cli", "pull", "style/16", str(sides.folder)]
     answer = subprocess.run(
         [unshare, "-Urm", sys.executable, "-c", FULL, str(sides.folder), *command],
         capture_output=True,

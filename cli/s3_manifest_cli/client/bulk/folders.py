@@ -28,24 +28,31 @@ def local_paths(template: str | Path, collections: Iterable[Collection]) -> dict
     text = os.fspath(template)
     if ID not in text:
         raise Invalid(
-            f"Several collections cannot share {text}.", remedy=f"Write {ID} where it differs, as in {_example(text)}."
+            f"Several collections cannot share {text}.",
+            remedy=f"Write {ID} where it differs, as in {text.rstrip('/')}/{ID}.",
         )
-    paths = {collection: _path(text, collection) for collection in collections}
+    paths: dict[Collection, Path | Invalid] = {}
+    for collection in collections:
+        try:
+            paths[collection] = local_path(text, collection)
+        except Invalid as error:
+            paths[collection] = error
     _check_distinct(text, {collection: path for collection, path in paths.items() if isinstance(path, Path)})
     return paths
 
 
-def _path(template: str, collection: Collection) -> Path | Invalid:
+def local_path(template: str | Path, collection: Collection) -> Path:
+    """The path of one collection. Raises ``Invalid`` if its id cannot be a name here."""
     name = f"{collection.kind}/{collection.id}"
     reason = invalid_name_reason(collection.id, _RULES)
     if collection.id.startswith("."):
         reason = reason or "it begins with a dot"  # such as .git, where the files would be settings of other programs
     if reason:
-        return Invalid(
+        raise Invalid(
             f"The id of {name} is not used as a local name: {reason.partition(';')[0]}.",
             remedy="Run the command for this collection alone, with a LOCAL of its own.",
         )
-    return Path(template.replace(KIND, collection.kind).replace(ID, collection.id))
+    return Path(os.fspath(template).replace(KIND, collection.kind).replace(ID, collection.id))
 
 
 def _check_distinct(template: str, paths: dict[Collection, Path]) -> None:
@@ -71,7 +78,3 @@ def _is_folding(path: Path) -> bool:
         if parent.exists() and other != parent:
             return other.exists() and other.samefile(parent)
     return _HAS_FOLDING
-
-
-def _example(template: str) -> str:
-    return f"{template.rstrip('/')}/{ID}"
