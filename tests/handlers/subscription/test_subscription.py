@@ -378,13 +378,15 @@ class Overtaken:
         self.cloudformation, self.monkeypatch = cloudformation, monkeypatch
 
     def by(self, account: Any, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Denies the first write and sends the event during the pause; returns the list for its response."""
+        """Denies the first write and sends the event during the first pause; returns the list for its response."""
         answers: list[dict[str, Any]] = []
+        waiting = [event]
         deny(account, ("PUT",), until=1)
 
         def pause(_seconds: float) -> None:
             self.monkeypatch.setattr("time.sleep", lambda _: None)
-            answers.append(self.cloudformation.send(event))
+            if waiting:
+                answers.append(self.cloudformation.send(waiting.pop()))
 
         self.monkeypatch.setattr("time.sleep", pause)
         return answers

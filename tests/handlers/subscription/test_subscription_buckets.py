@@ -1,6 +1,7 @@
 """One subscription for several buckets: the stack's own, and existing ones that collections name."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from handlers.subscription.test_subscription import (
 )
 from handlers.subscription.test_subscription_eventbridge import BRIDGE, ON, eventbridge_in_responses, rules
 
+import subscription_handler
 from s3_manifest.manifest.jobs import SweepAll, decode_job
+from s3_manifest.manifest.model import timestamp
 from s3_manifest.subscription import event_rule
 
 __all__ = ["cloudformation", "eventbridge_in_responses", "overtaken"]
@@ -301,6 +304,23 @@ def test_the_record_of_each_bucket_is_written_before_its_notifications(account, 
     for bucket in (BUCKET, ASSETS):
         assert [key for name, key in written if name == bucket] == [RECORD, ""]
     assert (list(recorded(account, BUCKET)), list(recorded(account, ASSETS))) == (["styles/"], ["system_actors/"])
+
+
+def test_an_object_that_is_uploaded_after_the_deployment_is_newer_than_the_subscription(
+    account, cloudformation, before, monkeypatch
+):
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    cloudformation.request("Create", **TWO)
+    uploaded_at = datetime.now(UTC) + timedelta(seconds=max(waits))
+    for bucket, prefix in ((BUCKET, "styles/"), (ASSETS, "system_actors/")):
+        assert timestamp(uploaded_at) >= recorded(account, bucket)[prefix]
+    assert max(waits) <= 2
+    # An Update that subscribes to no new prefix does not wait.
+    waits.clear()
+    monkeypatch.setattr(subscription_handler, "timestamp", lambda now: timestamp(now + timedelta(seconds=3)))
+    cloudformation.request("Update", BUCKET, old=TWO, **TWO)
+    assert waits == []
 
 
 def test_the_record_keeps_its_time_until_the_stack_leaves_the_bucket(account, cloudformation, before):

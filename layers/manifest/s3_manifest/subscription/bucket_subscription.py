@@ -60,9 +60,14 @@ class BucketSubscription(NamedTuple):
 
     def subscribe(self, properties: Properties) -> None:
         """Makes the bucket's subscription that of the properties. Raises ``Superseded``."""
+        services, bucket, prefixes = self.services, self.bucket, properties.prefixes(self.bucket)
+        since = record(bucket, properties, services)
+        self._notify(properties, prefixes)
+        # What is uploaded after the deployment is newer than the subscription.
+        services.wait_until(since)
+
+    def _notify(self, properties: Properties, prefixes: list[str]) -> None:
         services, bucket, queue_arn = self.services, self.bucket, properties.queue_arn
-        prefixes = properties.prefixes(bucket)
-        record(bucket, properties, services)
         target = BucketNotifications(services.s3, bucket, services.retry_policy, self._is_latest)
         if properties.event_source == "EventBridge":
             rule_name = event_rule.name(properties.rule_prefix, bucket)

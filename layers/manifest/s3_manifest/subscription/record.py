@@ -1,5 +1,6 @@
 """Keeps the record of a bucket's subscription, ``storage.subscription_record``, in step with its notifications."""
 
+from s3_manifest.manifest.model import Timestamp
 from s3_manifest.storage import subscription_record
 from s3_manifest.storage.aws_errors import AWS_ERRORS
 from s3_manifest.storage.store import StoreError
@@ -12,14 +13,18 @@ _PERMISSIONS = (
 )
 
 
-def record(bucket: str, properties: Properties, services: Services) -> None:
-    """Writes since when the prefixes are subscribed; call it before they are. Raises ``RequestFailed``."""
+def record(bucket: str, properties: Properties, services: Services) -> Timestamp:
+    """Writes since when the prefixes are subscribed; call it before they are. Returns the latest of these times.
+
+    Raises ``RequestFailed``.
+    """
     root, deployment, prefixes = properties.manifest_root, properties.deployment, properties.prefixes(bucket)
-    services.retry(
+    written = services.retry(
         f"write {subscription_record.record_key(root)} in bucket {bucket}",
         lambda: subscription_record.write(services.store(bucket), root, deployment, prefixes, services.now),
         _PERMISSIONS,
     )
+    return max(written.prefixes[prefix].since for prefix in prefixes)
 
 
 def forget(bucket: str, properties: AnyProperties, services: Services) -> None:

@@ -1,6 +1,7 @@
 """What a request of CloudFormation uses, and how it reports a request to AWS that failed."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from s3_manifest.manifest.model import Timestamp
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
 T = TypeVar("T")
+
+_LONGEST_WAIT_SECONDS = 5.0
 
 
 class RequestFailed(Exception):
@@ -42,3 +45,9 @@ class Services(NamedTuple):
         except RetriesExhausted as error:
             remedy = f"; allow this role {permissions}, also in the organization's policies" if error.is_denied else ""
             raise RequestFailed(f"could not {action}: {error}{remedy}") from error
+
+    def wait_until(self, moment: Timestamp) -> None:
+        """Waits until a moment that is a few seconds away at most."""
+        left = (datetime.fromisoformat(moment) - datetime.fromisoformat(self.now())).total_seconds()
+        if left > 0:
+            self.retry_policy.sleep(min(left, _LONGEST_WAIT_SECONDS))
