@@ -170,6 +170,72 @@ def test_a_stack_switches_to_eventbridge_and_back_with_exactly_one_subscription(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("event_source", ["Notifications", "EventBridge"])
+def test_a_stack_on_existing_buckets_follows_its_list_and_leaves_every_rule_of_others(
+    platform, s3, eventually, event_source
+):
+    own, removed, added = (f"{event_source.lower()}-{name}" for name in ("own", "removed", "added"))
+    for bucket in (own, removed, added):
+        with_a_queue_of_others(platform, s3, bucket, "invoices/")
+    before = {bucket: configuration(s3, bucket) for bucket in (own, removed, added)}
+    s3.put_object(Bucket=removed, Key="actors/7/old.png", Body=b"old")
+
+    def parameters(other: str) -> dict[str, str]:
+        collections = f"style=styles/{{style_id}}/,actor=s3://{other}/actors/{{actor_id}}/"
+        fixed = {"ExistingBucket": own, "EventSource": event_source}
+        return fixed | {"AdditionalBuckets": other, "Collections": collections}
+
+    def subscribed() -> set[str]:
+        """Returns the buckets whose changes the stack receives."""
+        patterns = [pattern["detail"] for pattern in rules(platform).values()]
+        by_rule = {name for detail in patterns for name in detail["bucket"]["name"]}
+        return by_rule | {bucket for bucket in before if prefixes(s3, bucket)}
+
+    stack = deploy_by_change_set(platform, NAME, parameters(removed))
+    assert subscribed() == {own, removed}
+    s3.put_object(Bucket=own, Key="styles/1/a.png", Body=b"new")
+    s3.put_object(Bucket=removed, Key="actors/7/new.png", Body=b"new")
+    eventually(lambda: files(s3, own, "styles/1/"), lambda found: found == {"a.png"})
+    eventually(lambda: files(s3, removed, "actors/7/"), lambda found: found == {"old.png", "new.png"}, seconds=120)
+    assert stack.get("/api/manifests/actor/7").body["s3_bucket"] == removed
+
+    deploy_by_change_set(platform, NAME, parameters(added))
+    assert subscribed() == {own, added}
+    assert configuration(s3, removed) == before[removed]
+    s3.put_object(Bucket=added, Key="actors/8/a.png", Body=b"new")
+    eventually(lambda: files(s3, added, "actors/8/"), lambda found: found == {"a.png"})
+
+    # No role may read the bucket that left the list any more.
+    assert stack.get("/api/manifests/actor/7").status == 404
+
+    delete(platform, NAME)
+    assert {bucket: configuration(s3, bucket) for bucket in before} == before
+    assert subscribed() == set()
+
+
+@pytest.mark.slow
+def test_a_deployment_with_an_unusable_bucket_fails_with_its_name_and_changes_no_other(platform, s3):
+    with_a_queue_of_others(platform, s3, "usable-bucket", "invoices/")
+    before = configuration(s3, "usable-bucket")
+    places = {"cat": "usable-bucket", "dog": "no-such-bucket", "owl": "not-in-the-list"}
+    listed = {"AdditionalBuckets": "usable-bucket,no-such-bucket"}
+
+    def reason(kinds: str) -> str:
+        """Deploys these kinds of collections; returns why that failed."""
+        collections = ",".join(f"{kind}=s3://{places[kind]}/{kind}s/{{{kind}_id}}/" for kind in kinds.split())
+        with pytest.raises(WaiterError, match="StackCreateComplete"):
+            deploy_by_change_set(platform, "unusable", listed | {"Collections": collections})
+        pages = platform.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName="unusable")
+        reasons = [event.get("ResourceStatusReason", "") for page in pages for event in page["StackEvents"]]
+        delete(platform, "unusable")
+        return " ".join(reasons)
+
+    assert "bucket no-such-bucket does not exist: create it" in reason("cat dog")
+    assert "collection 'owl' is in bucket not-in-the-list" in reason("cat owl")
+    assert configuration(s3, "usable-bucket") == before
+
+
+@pytest.mark.slow
 def test_a_first_deployment_that_fails_leaves_no_bucket_and_the_next_one_succeeds(platform, s3):
     """The subscription of a collection below the manifest root fails after the bucket was created."""
     bucket, wrong = "made-bucket", "style=styles/{style_id}/,sub=_manifests/{sub_id}/"
