@@ -11,7 +11,14 @@ from typing import Any
 
 from benchmarks import legacy_truth as truth
 from benchmarks.legacy_truth import Truth
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collection, Location, parse_collections
+from s3_manifest.manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    Location,
+    parse_collections,
+)
 from s3_manifest.manifest.encoding import encode_head
 from s3_manifest.manifest.model import Generation, Head
 from s3_manifest.query.waiting import Clock
@@ -30,7 +37,11 @@ from s3_manifest_cli.migration.run import MigrationPlan, execute, make_plan
 from s3_manifest_cli.migration.verify import verify
 
 BUCKET = "storyboard-user-files"
+ASSETS = "story-boards-assets"
 KINDS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, BUCKET)
+TWO_BUCKETS = parse_collections(
+    f"style=library/{{style_id}}/,actor=s3://{ASSETS}/library/{{actor_id}}/", DEFAULT_ROOT, BUCKET
+)
 LOCATION = Location("us-east-1")
 
 
@@ -38,6 +49,8 @@ LOCATION = Location("us-east-1")
 class Bucket(MemoryStore):
     """A thread-safe ``MemoryStore`` that records the written keys."""
 
+    name: str = BUCKET
+    kinds: Collections = KINDS
     written: list[str] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -61,7 +74,7 @@ class Bucket(MemoryStore):
         with self.lock:
             keys_by_collection: dict[Collection, list[str]] = {}
             for key in list(self.objects):
-                if collection := KINDS.collection_of(BUCKET, key):
+                if collection := self.kinds.collection_of(self.name, key):
                     keys_by_collection.setdefault(collection, []).append(key)
             for collection, keys in keys_by_collection.items():
                 self.upload(collection.head_key, encode_head(self._head(collection, keys)))
@@ -90,7 +103,7 @@ class Bucket(MemoryStore):
             kind=collection.kind,
             id=collection.id,
             title=facts.title if facts else None,
-            s3_bucket=BUCKET,
+            s3_bucket=collection.bucket,
             s3_prefix=collection.prefix,
             created_at=EPOCH,
             last_synced=EPOCH,
@@ -109,20 +122,33 @@ class Bucket(MemoryStore):
 
 @dataclass
 class Migration:
-    """A legacy tree on disk, a bucket, and the migration from one to the other."""
+    """A legacy tree on disk, a bucket, and the migration from one to the other.
+
+    With ``assets``, actors are in that second bucket, below the same prefix as the styles.
+    """
 
     root: Path
     bucket: Bucket = field(default_factory=Bucket)
     deployed: bool = True
+    assets: Bucket | None = None
+
+    @property
+    def kinds(self) -> Collections:
+        return self.bucket.kinds
+
+    @property
+    def stores(self) -> dict[str, Bucket]:
+        return {BUCKET: self.bucket} | ({ASSETS: self.assets} if self.assets else {})
 
     def plan(self, **options: bool) -> MigrationPlan:
-        return make_plan(walk(self.root), KINDS, self.bucket, MigrationOptions(**options))
+        return make_plan(walk(self.root), self.kinds, self.stores, MigrationOptions(**options))
 
     def run(self, *, remove_legacy: bool = False, **options: bool) -> tuple[MigrationPlan, Result]:
         plan = self.plan(**options)
-        failed = execute(plan, self.bucket, self.bucket.put_image)
-        verifications = verify(self.bucket, plan.collections, 5, self.clock())
-        removal = remove(plan, verifications, self.bucket) if remove_legacy else None
+        uploads = {name: bucket.put_image for name, bucket in self.stores.items()}
+        failed = execute(plan, self.stores, uploads)
+        verifications = verify(self.stores, plan.collections, 5, self.clock())
+        removal = remove(plan, verifications, self.stores) if remove_legacy else None
         return plan, Result(tuple(failed), verifications, removal)
 
     def exit_code(self, **options: Any) -> int:
@@ -134,7 +160,8 @@ class Migration:
         def sleep(seconds: float) -> None:
             now[0] += seconds
             if self.deployed:
-                self.bucket.reconcile()
+                for bucket in self.stores.values():
+                    bucket.reconcile()
 
         return Clock(lambda: now[0], sleep)
 

@@ -2,16 +2,16 @@
 
 import json
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import click
 
 from s3_manifest.aws.clients import s3_client
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, InvalidCollections, parse_collections
 from s3_manifest.storage.s3 import S3Store
-from s3_manifest_cli.client.access.aws_session import credentials_of, session_of
 from s3_manifest_cli.client.local import state_files
+from s3_manifest_cli.client.manifests.deployment import connect
 from s3_manifest_cli.client.transfer.objects import Objects
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
 from s3_manifest_cli.migration.legacy import walk
@@ -26,12 +26,11 @@ from s3_manifest_cli.migration.verify import verify
 # A Click command: its parameters are its options.
 @click.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--bucket", required=True, help="Import into this bucket, which the stack watches.")
+@click.option("--bucket", help="Import into this bucket, and into those that --collections names.")
+@click.option("--stack", help="Import into the buckets of this CloudFormation stack.")
 @click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Send S3 requests to this server.")
-@click.option(
-    "--collections", default=DEFAULT_COLLECTIONS, help="Use these collections, as in the stack's parameter Collections."
-)
-@click.option("--manifest-root", default=DEFAULT_ROOT, help="Use this root, as in the stack's parameter ManifestRoot.")
+@click.option("--collections", help="Use these collections, as in the stack's parameter Collections.")
+@click.option("--manifest-root", help="Use this root, as in the stack's parameter ManifestRoot.")
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be done, and change nothing.")
 @click.option(
     "--prefer",
@@ -52,10 +51,11 @@ from s3_manifest_cli.migration.verify import verify
 @click.option("--json", "is_json", is_flag=True, help="Print the plan or the result as JSON.")
 def migrate(
     root: Path,
-    bucket: str,
+    bucket: str | None,
+    stack: str | None,
     endpoint_url: str | None,
-    collections: str,
-    manifest_root: str,
+    collections: str | None,
+    manifest_root: str | None,
     plan_only: bool,
     prefer: str,
     orphans: str,
@@ -64,6 +64,10 @@ def migrate(
     is_json: bool,
 ) -> None:
     """Import the legacy manifests and images below ROOT into S3.
+
+    Each kind of collection goes into its own bucket: that of its pattern in
+    --collections or in the stack's parameter Collections, else --bucket or the
+    stack's own.
 
     Reads data/s3_manifests, data/actors, data/actor_manifests and every
     response.json below ROOT; uploads images that are only local; writes prompts,
@@ -82,30 +86,35 @@ def migrate(
     Examples:
       s3-manifest migrate /srv/images --bucket storyboard-user-files --plan
       s3-manifest migrate /srv/images --bucket storyboard-user-files
+      s3-manifest migrate /srv/images --stack s3-manifest
     """  # \b keeps click from reflowing the paragraph
     if not (root / "data").is_dir():
         raise click.UsageError(f"{root} has no folder 'data'. ROOT is the folder that contains data/actors.")
-    try:
-        kinds = parse_collections(collections, manifest_root, bucket)
-    except InvalidCollections as error:
-        raise click.UsageError(str(error)) from error
+    if not (bucket or stack):
+        raise click.UsageError("Missing option --bucket or --stack: pass the bucket to import into, or its stack.")
     if plan_only and remove_legacy:
         raise click.UsageError("Pass either --plan or --remove-legacy, not both.")
-    session = session_of(None, None)
-    credentials_of(session)
-    writes = s3_client(endpoint_url, retries=False, session=session)
-    store = S3Store(bucket, s3_client(endpoint_url, session=session), writes)
+    deployment = connect(
+        bucket=bucket, stack=stack, collections=collections, manifest_root=manifest_root, endpoint_url=endpoint_url
+    )
+    kinds, session, endpoint = deployment.collections, deployment.session, deployment.endpoint
+    reads, writes = s3_client(endpoint, session=session), s3_client(endpoint, retries=False, session=session)
+    stores = {name: S3Store(name, reads, writes) for name in kinds.buckets}
     options = MigrationOptions(prefer_local=prefer == "local", upload_orphans=orphans == "upload")
-    plan = make_plan(walk(root), kinds, store, options)
+    plan = make_plan(walk(root), kinds, stores, options)
     if not is_json:
         click.echo("\n".join(plan_lines(plan)))
     result = None
     if not plan_only:
-        with Objects(bucket, session, endpoint_url) as objects:
-            upload = partial(upload_image, objects, UnfinishedUploads(state_files.state_folder() / "uploads"))
-            failed = execute(plan, store, upload)
-        verifications = verify(store, plan.collections, wait)
-        removal = remove(plan, verifications, store) if remove_legacy else None
+        unfinished = UnfinishedUploads(state_files.state_folder() / "uploads")
+        with ExitStack() as open_objects:
+            uploads = {
+                name: partial(upload_image, open_objects.enter_context(Objects(name, session, endpoint)), unfinished)
+                for name in {collection.bucket for collection, _, _ in plan.uploads}
+            }
+            failed = execute(plan, stores, uploads)
+        verifications = verify(stores, plan.collections, wait)
+        removal = remove(plan, verifications, stores) if remove_legacy else None
         result = Result(tuple(failed), verifications, removal)
     if is_json:
         click.echo(json.dumps(as_json(plan, result), indent=1))

@@ -46,6 +46,11 @@ class Files:
         return similar[0] if len(similar) == 1 else None
 
 
+def place_of(collection: Collection) -> str:
+    """The collection's place in S3, for reports."""
+    return f"s3://{collection.bucket}/{collection.prefix}"
+
+
 class Mention(NamedTuple):
     """One record of one document.
 

@@ -29,9 +29,11 @@ class Removal(NamedTuple):
     retained: tuple[Problem, ...]
 
 
-def remove(plan: MigrationPlan, verifications: Mapping[Collection, Verification], store: Store) -> Removal:
+def remove(
+    plan: MigrationPlan, verifications: Mapping[Collection, Verification], stores: Mapping[str, Store]
+) -> Removal:
     """Deletes what can be deleted. An image that changed since it was verified, on disk or in S3, is retained."""
-    images: dict[str, tuple[str, str | None]] = {}
+    images: dict[str, tuple[Store, str, str | None]] = {}
     documents: list[str] = []
     retained: list[Problem] = []
     for collection_plan in plan.collections:
@@ -42,8 +44,9 @@ def remove(plan: MigrationPlan, verifications: Mapping[Collection, Verification]
             if reason := _why_image_is_retained(image, verification):
                 retained.append(Problem(image.path, reason))
             else:
-                images[image.path] = collection_plan.collection.prefix + image.filename, image.md5
-    reasons = parallel_map(lambda path: _why_changed(plan.tree, store, path, *images[path]), images)
+                collection = collection_plan.collection
+                images[image.path] = stores[collection.bucket], collection.prefix + image.filename, image.md5
+    reasons = parallel_map(lambda path: _why_changed(plan.tree, path, *images[path]), images)
     changed = {path: reason for path, reason in zip(images, reasons, strict=True) if reason}
     unreadable = {problem.path for problem in plan.problems}
     for collection_plan in plan.collections:
@@ -94,7 +97,7 @@ def _why_documents_are_retained(
     return {path: reason or others for path, reason in reasons.items()}
 
 
-def _why_changed(tree: Tree, store: Store, path: str, key: str, md5: str | None) -> str | None:
+def _why_changed(tree: Tree, path: str, store: Store, key: str, md5: str | None) -> str | None:
     """Checks an image a last time."""
     try:
         current = observe_object(store, key)

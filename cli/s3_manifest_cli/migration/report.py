@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.migration.legacy import Problem
+from s3_manifest_cli.migration.places import place_of
 from s3_manifest_cli.migration.plan import CollectionPlan, ImagePlan, Status
 from s3_manifest_cli.migration.remove import Removal
 from s3_manifest_cli.migration.run import MigrationPlan
@@ -69,6 +70,7 @@ def _collection_json(plan: CollectionPlan, result: Result | None) -> dict[str, A
     return {
         "kind": plan.collection.kind,
         "id": plan.collection.id,
+        "bucket": plan.collection.bucket,
         "prefix": plan.collection.prefix,
         "images": [_image_json(image) for image in plan.images],
         "words": plan.edits._asdict()
@@ -117,19 +119,19 @@ def _verified(result: Result) -> int:
 
 def _differences(plan: MigrationPlan) -> Iterator[str]:
     for collection in plan.collections:
-        prefix = collection.collection.prefix
+        place = place_of(collection.collection)
         for image in collection.images:
             if image.is_unresolved:
                 details = "; ".join(filter(None, (image.path and f"on disk {image.path}", image.note)))
-                yield f"{image.status} {prefix}{image.filename}{details and f' ({details})'}"
+                yield f"{image.status} {place}{image.filename}{details and f' ({details})'}"
         for conflict in collection.conflicts:
-            yield f"{prefix}: not imported, because the sidecar has another value: {conflict}"
+            yield f"{place}: not imported, because the sidecar has another value: {conflict}"
 
 
 def _unverified(result: Result) -> Iterator[str]:
     for collection, verification in result.verifications.items():
-        yield from (f"{collection.prefix}: {problem}" for problem in verification.problems)
-        yield from (f"{collection.prefix}{name}: {problem}" for name, problem in verification.files.items())
+        yield from (f"{place_of(collection)}: {problem}" for problem in verification.problems)
+        yield from (f"{place_of(collection)}{name}: {problem}" for name, problem in verification.files.items())
 
 
 def _problem_lines(problems: tuple[Problem, ...]) -> Iterator[str]:

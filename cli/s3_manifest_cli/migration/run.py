@@ -5,7 +5,7 @@ edited by compare-and-swap, and nothing is deleted before it is verified.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from s3_manifest_cli.migration import remote
 from s3_manifest_cli.migration.decode import decode
 from s3_manifest_cli.migration.legacy import Problem, Tree
 from s3_manifest_cli.migration.merge import LegacyCollection, merge
+from s3_manifest_cli.migration.places import place_of
 from s3_manifest_cli.migration.plan import CollectionPlan, MigrationOptions, plan
 from s3_manifest_cli.terminal.output import progress_bar
 
@@ -38,10 +39,10 @@ class MigrationPlan(NamedTuple):
     problems: tuple[Problem, ...]
 
     @property
-    def uploads(self) -> list[tuple[str, remote.ImageUpload]]:
-        """The images to upload, with their keys."""
+    def uploads(self) -> list[tuple[Collection, str, remote.ImageUpload]]:
+        """The images to upload, with their collections and keys."""
         return [
-            (collection.collection.prefix + image.filename, image.upload)
+            (collection.collection, collection.collection.prefix + image.filename, image.upload)
             for collection in self.collections
             for image in collection.images
             if image.upload
@@ -58,11 +59,14 @@ class MigrationPlan(NamedTuple):
         return not self.uploads and not self.edits
 
 
-def make_plan(tree: Tree, collections: Collections, store: Store, options: MigrationOptions) -> MigrationPlan:
-    """Plans the migration from what is on disk and in S3 now. Changes nothing."""
+def make_plan(
+    tree: Tree, collections: Collections, stores: Mapping[str, Store], options: MigrationOptions
+) -> MigrationPlan:
+    """Plans the migration from what is on disk and in S3 now. ``stores``: by bucket. Changes nothing."""
 
     def compare(entry: tuple[Collection, LegacyCollection]) -> CollectionPlan:
         collection, own = entry
+        store = stores[collection.bucket]
         return plan(collection, own, md5s, remote.observe_collection(store, collection, own.images.keys()), options)
 
     # One thread, so that only one legacy file at a time is in memory as bytes.
@@ -73,25 +77,28 @@ def make_plan(tree: Tree, collections: Collections, store: Store, options: Migra
     paths = [image.path for own in legacy.collections.values() for image in own.images.values() if image.path]
     computed, changed = _in_parallel("Computing MD5s", lambda path: (path, tree.md5(path)), paths)
     md5s = dict(computed)
-    by_prefix = sorted(legacy.collections.items(), key=lambda entry: entry[0].prefix)
-    plans, unknown = _in_parallel("Comparing with S3", compare, by_prefix, lambda entry: entry[0].prefix)
+    in_order = sorted(legacy.collections.items(), key=lambda entry: (entry[0].bucket, entry[0].prefix))
+    plans, unknown = _in_parallel("Comparing with S3", compare, in_order, lambda entry: place_of(entry[0]))
     problems = (*tree.problems, *unreadable, *legacy.problems, *changed, *unknown)
     return MigrationPlan(tree, options, tuple(plans), problems)
 
 
-def execute(migration_plan: MigrationPlan, store: Store, upload_image: remote.UploadImage) -> list[Problem]:
-    """Executes the plan. Returns what failed; the rest is done."""
+def execute(
+    migration_plan: MigrationPlan, stores: Mapping[str, Store], uploads: Mapping[str, remote.UploadImage]
+) -> list[Problem]:
+    """Executes the plan, with the store and the upload of each bucket. Returns what failed; the rest is done."""
     only_new = not migration_plan.options.prefer_local
 
-    def upload(entry: tuple[str, remote.ImageUpload]) -> None:
-        key, image = entry
+    def upload(entry: tuple[Collection, str, remote.ImageUpload]) -> None:
+        collection, key, image = entry
         with migration_plan.tree.open(image.path) as file:
-            upload_image(key, file, image)
+            uploads[collection.bucket](key, file, image)
 
     def edit(collection_plan: CollectionPlan) -> None:
         deadline = time.monotonic() + _EDIT_SECONDS
         policy = RetryPolicy(seconds_left=lambda: deadline - time.monotonic())
-        editor, changes = SidecarEditor(store, collection_plan.collection, policy), collection_plan.edits
+        collection, changes = collection_plan.collection, collection_plan.edits
+        editor = SidecarEditor(stores[collection.bucket], collection, policy)
         if changes.files:
             update_descriptions(editor, changes.files, only_new=only_new)
         if changes.title:
@@ -100,8 +107,8 @@ def execute(migration_plan: MigrationPlan, store: Store, upload_image: remote.Up
             declare_generations(editor, changes.generations, only_new=only_new)
 
     edits = migration_plan.edits
-    _, not_uploaded = _in_parallel("Uploading images", upload, migration_plan.uploads, lambda entry: entry[1].path)
-    _, not_edited = _in_parallel("Writing sidecars", edit, edits, lambda entry: entry.collection.prefix)
+    _, not_uploaded = _in_parallel("Uploading images", upload, migration_plan.uploads, lambda entry: entry[2].path)
+    _, not_edited = _in_parallel("Writing sidecars", edit, edits, lambda entry: place_of(entry.collection))
     return not_uploaded + not_edited
 
 

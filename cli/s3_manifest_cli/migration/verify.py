@@ -28,7 +28,7 @@ class Verification(NamedTuple):
 
 
 def verify(
-    store: Store, plans: Sequence[CollectionPlan], seconds: float, clock: Clock = SYSTEM_CLOCK
+    stores: Mapping[str, Store], plans: Sequence[CollectionPlan], seconds: float, clock: Clock = SYSTEM_CLOCK
 ) -> Mapping[Collection, Verification]:
     """Compares the manifests with the plans, repeatedly until they agree or so many seconds have passed.
 
@@ -39,7 +39,7 @@ def verify(
     with progress_bar("Verifying manifests", len(pending)) as advance:
 
         def verify_pending() -> Sequence[CollectionPlan]:
-            results = parallel_map(lambda plan: _verify(store, plan), pending)
+            results = parallel_map(lambda plan: _verify(stores[plan.collection.bucket], plan), pending)
             verifications.update((plan.collection, result) for plan, result in zip(pending, results, strict=True))
             advance(sum(result.is_verified for result in results), 0)
             pending[:] = [plan for plan in pending if not verifications[plan.collection].is_verified]
