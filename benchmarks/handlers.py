@@ -65,7 +65,7 @@ def ours(store: Store, time: VirtualTime, outbox: Outbox) -> Invoke:
         functions_environment = environment(store, time, outbox, invocation.seconds_left, lambda: clock(time))
         report = reconcile_and_drain(functions_environment, ChangeQueue(receive, delete), as_messages(batch))
         assert not report.crashes, report.crashes
-        return BatchOutcome(report.failed, [milliseconds / 1000 for milliseconds in report.freshness_ms])
+        return BatchOutcome(report.failed, [ms / 1000 for times in report.freshness_ms.values() for ms in times])
 
     return invoke
 

@@ -293,7 +293,8 @@ SITUATIONS = [
         "credentials",
         "a permission is missing",
         "info style/16 --bucket storyboard",
-        "_manifests/styles/16/manifest.json: not read: 403 AccessDenied: no. Allow s3:GetObject and s3:ListBucket",
+        "s3://storyboard/_manifests/styles/16/manifest.json: not read: 403 AccessDenied: no. Allow s3:GetObject and"
+        " s3:ListBucket",
         3,
         answers=(refused(403, "AccessDenied"),),
     ),
@@ -301,8 +302,8 @@ SITUATIONS = [
         "credentials",
         "a policy denies it explicitly",
         "info style/16 --bucket storyboard",
-        "_manifests/styles/16/manifest.json: not read: 403 AccessDenied: with an explicit deny in a resource-based"
-        " policy. Change the policy that denies it (the bucket one)",
+        "s3://storyboard/_manifests/styles/16/manifest.json: not read: 403 AccessDenied: with an explicit deny in a"
+        " resource-based policy. Change the policy that denies it (the bucket one)",
         3,
         answers=(refused(403, "AccessDenied", "with an explicit deny in a resource-based policy"),),
     ),
@@ -609,8 +610,8 @@ SITUATIONS = [
         "manifest",
         "a newer version wrote it",
         "pull style/16 {folder}",
-        "_manifests/styles/16/manifest.json: written by a newer version: its schema is 2; this version reads 1."
-        " Upgrade with '",
+        "s3://{bucket}/_manifests/styles/16/manifest.json: written by a newer version: its schema is 2; this version"
+        " reads 1. Upgrade with '",
         3,
         {},
         prepare=_newer,
@@ -620,7 +621,8 @@ SITUATIONS = [
         "manifest",
         "it is torn",
         "pull style/16 {folder}",
-        "_manifests/styles/16/manifest.json: it is not JSON: EOF while parsing a string at line 1 column 17.",
+        "s3://{bucket}/_manifests/styles/16/manifest.json: it is not JSON: EOF while parsing a string at line 1"
+        " column 17.",
         3,
         {},
         prepare=_torn,
@@ -702,7 +704,7 @@ def act(situation: Situation, place: Path, bucket: Callable[[], Bucket]) -> Outc
         if situation.prepare:
             situation.prepare(stage)
         names = {"endpoint": server.endpoint, "port": server.endpoint.rpartition(":")[2], "place": place}
-        names["folder"] = sides.folder if sides else place
+        names |= {"folder": sides.folder, "bucket": sides.bucket.name} if sides else {"folder": place}
         environment = {"AWS_ENDPOINT_URL": server.endpoint} | (sides.environment if sides else {})
         environment |= situation.environment if not sides or situation.environment != KEYS else {}
         arguments = situation.command.format(**names).split()

@@ -87,14 +87,15 @@ class Account:
     def make_bucket(self, name: str) -> None:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
-    def subscribe(self, since: str) -> None:
+    def subscribe(self, since: str, *, bucket: str = BUCKET) -> None:
         """Records that the changes of all prefixes are announced since this time."""
         subscription = {"since": since, "deployment": "images"}
-        self.put("_manifests/subscription.json", json.dumps({"schema": 1, "prefixes": {"": subscription}}).encode())
+        record = {"schema": 1, "prefixes": {"": subscription}}
+        self.put("_manifests/subscription.json", json.dumps(record).encode(), bucket=bucket)
 
-    def put(self, key: str, body: bytes = b"data", **facts: Any) -> str:
+    def put(self, key: str, body: bytes = b"data", *, bucket: str = BUCKET, **facts: Any) -> str:
         """Uploads an object; returns its ETag."""
-        return self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **facts)["ETag"].strip('"')
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=body, **facts)["ETag"].strip('"')
 
     def put_in_parts(self, key: str, body: bytes, **facts: Any) -> None:
         """Uploads an object as multipart uploads do, whose ETag is not its MD5."""
@@ -124,12 +125,12 @@ class Account:
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=BUCKET, Key=key)
 
-    def read(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    def read(self, key: str, *, bucket: str = BUCKET) -> bytes:
+        return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
-    def below(self, prefix: str) -> list[str]:
+    def below(self, prefix: str, *, bucket: str = BUCKET) -> list[str]:
         """The keys of all objects below a prefix."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
     def truth(self, prefix: str) -> dict[str, str]:
@@ -137,9 +138,9 @@ class Account:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return {o["Key"].removeprefix(prefix): o["ETag"].strip('"') for page in pages for o in page.get("Contents", ())}
 
-    def manifest(self, prefix: str) -> dict[str, Any]:
+    def manifest(self, prefix: str, *, bucket: str = BUCKET) -> dict[str, Any]:
         """The stored head."""
-        return json.loads(self.read(f"_manifests/{prefix}manifest.json"))
+        return json.loads(self.read(f"_manifests/{prefix}manifest.json", bucket=bucket))
 
     def files(self, prefix: str) -> dict[str, dict[str, Any]]:
         """The entries of a collection's manifest, by filename, from the head and its pages."""
@@ -183,16 +184,15 @@ class Account:
 
         self.faults.append(fault)
 
+    def refuse_bucket(self, bucket: str, status: int = 403, code: str = "AccessDenied") -> None:
+        """Makes S3 return this error for every request to the bucket."""
+        self.faults.append(lambda request: answer(status, code) if request.bucket == bucket else None)
+
     def _before_send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         url = urlsplit(request.url)
         body = request.body if isinstance(request.body, bytes) else b""
-        recorded = Request(
-            request.method,
-            unquote(url.path[1:]),
-            dict(parse_qsl(url.query, keep_blank_values=True)),
-            body,
-            url.netloc.partition(".")[0],
-        )
+        parameters, bucket = dict(parse_qsl(url.query, keep_blank_values=True)), url.netloc.partition(".")[0]
+        recorded = Request(request.method, unquote(url.path[1:]), parameters, body, bucket)
         self.requests.append(recorded)
         self.headers.append((request.method, {name: _text(value) for name, value in request.headers.items()}))
         for fault in list(self.faults):

@@ -22,8 +22,8 @@ import rescan_handler
 import subscription_handler
 import sweep_handler
 from handlers.account import Account, botocore_session, listed
-from handlers.lambda_answers import Reply, failed_ids, metrics_in
-from handlers.lambda_events import BUCKET, REGION, Context, http_request, sqs_event
+from handlers.lambda_answers import Reply, failed_ids, metrics_by_bucket_in, metrics_in
+from handlers.lambda_events import ASSETS, BUCKET, REGION, Context, http_request, sqs_event
 from s3_manifest.aws import runtime, settings
 from s3_manifest.aws.clients import s3_client
 from s3_manifest.manifest import layout
@@ -88,6 +88,16 @@ def account(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
         account.subscribe("2020-01-01T00:00:00.000Z")
         yield account
     forget_settings()
+
+
+@pytest.fixture
+def two_buckets(account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The account of a deployment whose actors are in a bucket of their own, below the same prefix as the styles."""
+    account.make_bucket(ASSETS)
+    account.subscribe("2020-01-01T00:00:00.000Z", bucket=ASSETS)
+    monkeypatch.setenv("COLLECTIONS", f"style=library/{{style_id}}/,actor=s3://{ASSETS}/library/{{actor_id}}/")
+    forget_settings()
+    return account
 
 
 @pytest.fixture
@@ -227,6 +237,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
 def metrics(log: object, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, list[float]]]:
     """Returns the values of each metric that the functions printed since the previous call."""
     return lambda: metrics_in(capsys.readouterr().out)
+
+
+@pytest.fixture
+def metrics_by_bucket(log: object, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
+    """As ``metrics``, for each bucket that the functions printed metrics of; "" has those of the whole stack."""
+    return lambda: metrics_by_bucket_in(capsys.readouterr().out)
 
 
 @pytest.fixture(params=["http", "s3"])

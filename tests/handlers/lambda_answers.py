@@ -18,11 +18,17 @@ def failed_ids(answer: object) -> list[str]:
 
 
 def metrics_in(printed: str) -> dict[str, list[float]]:
-    """The metrics that a function printed, checked for the format that CloudWatch accepts.
+    """The metrics of the whole stack that a function printed; a test with one bucket has no others."""
+    (metrics,) = metrics_by_bucket_in(printed).values() or ({},)
+    return metrics
+
+
+def metrics_by_bucket_in(printed: str) -> dict[str, dict[str, list[float]]]:
+    """The metrics that a function printed, checked for the format that CloudWatch accepts, by bucket; "" has all.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    metrics = defaultdict(list)
+    by_bucket: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in printed.splitlines():
         assert len(line.encode()) < 1024 * 1024
         record = json.loads(line)
@@ -30,7 +36,8 @@ def metrics_in(printed: str) -> dict[str, list[float]]:
         (directive,) = record["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "S3Manifest"
         (dimensions,) = directive["Dimensions"]
-        assert sorted(dimensions) == ["service", "stack"]
+        metrics = by_bucket[record.get("bucket", "")]
+        assert sorted(dimensions) == [*(["bucket"] if "bucket" in record else []), "service", "stack"]
         assert record["stack"] == "images"
         assert record["service"] in {"reconcile", "sweep"}
         assert len(directive["Metrics"]) <= 100
@@ -40,7 +47,7 @@ def metrics_in(printed: str) -> dict[str, list[float]]:
             assert 1 <= len(values) <= 100
             assert all(isinstance(value, int | float) for value in values)
             metrics[name] += values
-    return dict(metrics)
+    return {bucket: dict(metrics) for bucket, metrics in by_bucket.items()}
 
 
 class Reply:

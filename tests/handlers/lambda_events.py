@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 BUCKET = "storyboard-user-files"
+ASSETS = "story-boards-assets"
+"""The bucket of the actors, where a test has two."""
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 SOMEBODYS_ATTRIBUTE = {"s3-manifest": {"stringValue": "backfill", "stringListValues": [], "dataType": "String"}}

@@ -115,9 +115,10 @@ def test_a_server_that_disappears_is_reported_and_a_second_pull_finishes(sides):
 def test_if_s3_refuses_everything_the_user_reads_one_error(sides):
     sides.put("a.png")
     sides.proxy.before = lambda _: refusal(403, "AccessDenied")
+    head = f"s3://{sides.bucket.name}/_manifests/styles/16/manifest.json"
     for call in (sides.pull, sides.sync, lambda **more: sides.restore("--in-s3", **more)):
         answer = call(exit_code=3)
-        assert answer.stderr.startswith("Error: _manifests/styles/16/manifest.json: not read: 403")
+        assert answer.stderr.startswith(f"Error: {head}: not read: 403")
         assert "Traceback" not in answer.stderr
 
 

@@ -64,7 +64,7 @@ def explain_error(error: StoreError | UnreadableManifest) -> Unavailable:
     if error.fault is None:
         return Unavailable(str(error))
     action = "not read" if isinstance(error, ReadFailed) else "not written"
-    return unavailable(error.fault, f"{error.key}: {action}")
+    return unavailable(error.fault, f"{error.place}: {action}")
 
 
 def unavailable(fault: Fault, subject: str, permissions: str = _READ) -> Unavailable:

@@ -58,18 +58,20 @@ def is_retryable(error: Exception) -> bool:
     return fault.code not in _FINAL and (fault.status in {0, 429} or fault.status >= 500)
 
 
-def read_error(key: str, fault: Fault, *, is_conditional: bool, has_version: bool = False) -> StoreError:
+def read_error(
+    key: str, fault: Fault, *, is_conditional: bool, has_version: bool = False, bucket: str = ""
+) -> StoreError:
     """The error of a read.
 
     ``is_conditional``: the request has If-Match, so a changed or missing object is a ``Conflict``. ``has_version``: it
-    names a version too.
+    names a version too. ``bucket``, if given, is named in the error.
     """
     if is_conditional and (fault.status == 412 or (fault.status == 404 and fault.code != "NoSuchBucket")):
         is_missing_version = fault.code == "NoSuchVersion" or (has_version and fault.status == 404)
-        return Conflict(key, VERSION_NOT_FOUND if is_missing_version else OBJECT_CHANGED, fault)
+        return Conflict(key, VERSION_NOT_FOUND if is_missing_version else OBJECT_CHANGED, fault, bucket)
     # The runtime has room for the requested range, and received more.
     error = NoRangeSupport if fault.code == _TOO_MUCH else ReadFailed
-    return error(key, _reason("not read", explain(fault)), fault)
+    return error(key, _reason("not read", explain(fault)), fault, bucket)
 
 
 def write_error(key: str, fault: Fault, *, is_conditional: bool) -> StoreError:
@@ -114,7 +116,7 @@ class ExplainingStore(S3Store):
             fault = error.fault or Fault()
             if fault.status and not fault.code:
                 fault = self._general_faults.get(fault.status) or self._find_code(key, fault)
-            raise read_error(key, fault, is_conditional=False) from error
+            raise read_error(key, fault, is_conditional=False, bucket=self.bucket) from error
 
     def _find_code(self, key: str, fault: Fault) -> Fault:
         try:

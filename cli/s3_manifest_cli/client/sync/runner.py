@@ -199,7 +199,8 @@ class Runner:
         if isinstance(error, OSError):
             error = disk_error(action.filename, "not read" if action.action == "upload" else "not written", error)
         reason, name = str(error), action.filename
-        for prefix in (f"{self.key(action)}: ", f"{name!r}: ", f"{name!r} was "):
+        key = self.key(action)
+        for prefix in (f"s3://{self.plan.s3_bucket}/{key}: ", f"{key}: ", f"{name!r}: ", f"{name!r} was "):
             reason = reason.removeprefix(prefix)
         return reason
 

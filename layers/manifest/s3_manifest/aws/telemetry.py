@@ -1,11 +1,17 @@
-"""Log lines, and metrics in CloudWatch's embedded format, of the reconcile and sweep functions."""
+"""Log lines, and metrics in CloudWatch's embedded format, of the reconcile and sweep functions.
 
-from collections.abc import Iterator, Sequence
+Each metric has the dimensions ``service`` and ``stack``. In a deployment with several buckets, what was done in each is
+reported once more with the dimension ``bucket``; with one bucket that would only double the cost.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from s3_manifest.aws import runtime
 from s3_manifest.aws.settings import settings
 from s3_manifest.reconcile.reconcile import BatchResult
 from s3_manifest.reconcile.result import CommitResult
@@ -29,9 +35,7 @@ def report_batch(logger: Logger, batch: BatchResult) -> None:
     for crash in batch.crashes:
         logger.error("crashed", exc_info=crash)
     with _metrics("reconcile") as metrics:
-        # First: every hundredth value of one metric ends a line, and the last line must not be empty.
-        for milliseconds in batch.freshness_ms:
-            metrics.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)
+        _add_freshness(metrics, chain.from_iterable(batch.freshness_ms.values()))
         _add_counts(
             metrics,
             EventsReceived=batch.received,
@@ -39,25 +43,34 @@ def report_batch(logger: Logger, batch: BatchResult) -> None:
             EventsFailed=len(batch.failed),
             Retries=batch.retries,
         )
-        _report_commits(logger, metrics, batch.commit_results)
+        _add_commits(metrics, batch.commit_results)
+    for bucket in _measured_buckets():
+        if results := [result for result in batch.commit_results if result.collection.bucket == bucket]:
+            with _metrics("reconcile", bucket) as metrics:
+                _add_freshness(metrics, batch.freshness_ms.get(bucket, ()))
+                _add_commits(metrics, results)
+    _log_commits(logger, batch.commit_results)
 
 
 def report_sweep(logger: Logger, sweep: SweepResult) -> None:
     """Logs and measures one message of the sweep queue: its commits, drift, repairs, and how far the sweep came."""
-    with _metrics("sweep") as metrics:
-        _report_commits(logger, metrics, sweep.commit_results)
-        _add_counts(
-            metrics,
-            Drift=sweep.drift,
-            DriftMissing=sweep.missing,
-            DriftUnexpected=sweep.unexpected,
-            DriftAltered=sweep.modified,
-            Sweeps=int(sweep.finished and sweep.collection is not None),
-        )
-    collection = sweep.collection.prefix if sweep.collection else None
+    collection, bucket = (sweep.collection.prefix, sweep.collection.bucket) if sweep.collection else (None, None)
+    for measured in (None, *({bucket} & set(_measured_buckets()))):
+        with _metrics("sweep", measured) as metrics:
+            _add_commits(metrics, sweep.commit_results)
+            _add_counts(
+                metrics,
+                Drift=sweep.drift,
+                DriftMissing=sweep.missing,
+                DriftUnexpected=sweep.unexpected,
+                DriftAltered=sweep.modified,
+                Sweeps=int(sweep.finished and sweep.collection is not None),
+            )
+    _log_commits(logger, sweep.commit_results)
     if sweep.drift:
         logger.warning(
             "drift",
+            bucket=bucket,
             collection=collection,
             missing=sweep.missing,
             unexpected=sweep.unexpected,
@@ -65,14 +78,15 @@ def report_sweep(logger: Logger, sweep: SweepResult) -> None:
             keys=sweep.drifted[:_MAX_LOGGED_KEYS],
         )
     if sweep.repaired:
-        logger.warning("repaired", collection=collection, objects=sweep.repaired[:_MAX_LOGGED_KEYS])
+        logger.warning("repaired", bucket=bucket, collection=collection, objects=sweep.repaired[:_MAX_LOGGED_KEYS])
     if sweep.skipped:
         logger.warning("skipped", reason=sweep.skipped)
     if sweep.garbage_error:
-        logger.warning("no garbage was collected", collection=collection, reason=sweep.garbage_error)
+        logger.warning("no garbage was collected", bucket=bucket, collection=collection, reason=sweep.garbage_error)
     if sweep.finished or sweep.enqueued:
         logger.info(
             "swept" if sweep.finished else "sweep continues",
+            bucket=bucket,
             collection=collection,
             progress=sweep.progress and sweep.progress.model_dump(exclude={"looks", "unreadable"}),
             enqueued=sweep.enqueued,
@@ -80,14 +94,22 @@ def report_sweep(logger: Logger, sweep: SweepResult) -> None:
         )
 
 
+def _measured_buckets() -> Sequence[str]:
+    """The buckets with metrics of their own: none in a deployment with one bucket."""
+    buckets = runtime.collections().buckets
+    return buckets if len(buckets) > 1 else ()
+
+
 @contextmanager
-def _metrics(service: str) -> Iterator[EphemeralMetrics]:
+def _metrics(service: str, bucket: str | None = None) -> Iterator[EphemeralMetrics]:
     """The metrics of one invocation, printed when the block ends as a line of the log that CloudWatch reads.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
     """
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
     metrics.add_dimension("stack", settings().stack_name)
+    if bucket:
+        metrics.add_dimension("bucket", bucket)
     yield metrics
     metrics.flush_metrics()
 
@@ -97,10 +119,26 @@ def _add_counts(metrics: EphemeralMetrics, **counts: int) -> None:
         metrics.add_metric(name, MetricUnit.Count, count)
 
 
-def _report_commits(logger: Logger, metrics: EphemeralMetrics, results: Sequence[CommitResult]) -> None:
+def _add_freshness(metrics: EphemeralMetrics, freshness_ms: Iterable[float]) -> None:
+    """Call it first: every hundredth value of one metric ends a line, and the last line must not be empty."""
+    for milliseconds in freshness_ms:
+        metrics.add_metric("Freshness", MetricUnit.Milliseconds, milliseconds)
+
+
+def _add_commits(metrics: EphemeralMetrics, results: Sequence[CommitResult]) -> None:
+    _add_counts(
+        metrics,
+        Commits=sum(result.commits for result in results),
+        UnchangedCommits=sum(result.unchanged for result in results),
+        Conflicts=sum(result.conflicts for result in results),
+    )
+
+
+def _log_commits(logger: Logger, results: Sequence[CommitResult]) -> None:
     for result in results:
         logger.info(
             "committed" if result.finished else "time ran out",
+            bucket=result.collection.bucket,
             collection=result.collection.prefix,
             revision=result.head and result.head.revision,
             total_files=result.head and result.head.total_files,
@@ -113,9 +151,3 @@ def _report_commits(logger: Logger, metrics: EphemeralMetrics, results: Sequence
             altered=result.modified,
             removed=result.removed,
         )
-    _add_counts(
-        metrics,
-        Commits=sum(result.commits for result in results),
-        UnchangedCommits=sum(result.unchanged for result in results),
-        Conflicts=sum(result.conflicts for result in results),
-    )

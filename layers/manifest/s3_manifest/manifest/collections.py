@@ -76,6 +76,10 @@ class Collection(NamedTuple):
         """By how much the longest key of its manifest exceeds S3's limit; 0 or negative if the id is short enough."""
         return len(self.folder.encode(errors="replace")) + MAX_BELOW_FOLDER_BYTES - MAX_KEY_BYTES
 
+    def place(self, key: str) -> str:
+        """A key with the collection's bucket, for messages; the key alone if the bucket is unknown."""
+        return f"s3://{self.bucket}/{key}" if self.bucket else key
+
     def filename(self, key: str) -> str:
         """The path of ``key`` below the prefix."""
         return key.removeprefix(self.prefix)

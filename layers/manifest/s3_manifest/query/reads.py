@@ -162,8 +162,8 @@ def retry_on_conflict(snapshot: Snapshot, read: Callable[[Snapshot], Result]) ->
             return read(snapshot)
         except Conflict:
             snapshot = snapshot.reload()
-    key = snapshot.collection.head_key
-    raise ReadFailed(key, "the manifest changed during each of five attempts to read it; try again")
+    collection, reason = snapshot.collection, "the manifest changed during each of five attempts to read it; try again"
+    raise ReadFailed(collection.head_key, reason, bucket=collection.bucket)
 
 
 def _page(revision: ManifestRevision, query: PageQuery, start: str, room: int) -> tuple[list[bytes], str | None]:

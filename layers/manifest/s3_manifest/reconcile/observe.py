@@ -137,7 +137,8 @@ class Observer:
                     return _ObservedObject(head)
         except ReadFailed as failure:
             return failure
-        return ReadFailed(key, f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it")
+        reason = f"was replaced {_ATTEMPTS} times while its MD5 was computed; the queue retries it"
+        return ReadFailed(key, reason, bucket=self.collection.bucket)
 
     def _observe_sidecar(self, head: Present) -> Observation:
         key, name = head.key, self.collection.filename(head.key)
@@ -174,7 +175,8 @@ class Observer:
             if isinstance(state, Absent):
                 return Observation(key, None)
             head = state
-        raise ReadFailed(key, f"was replaced {_ATTEMPTS} times while it was read; the queue retries it")
+        reason = f"was replaced {_ATTEMPTS} times while it was read; the queue retries it"
+        raise ReadFailed(key, reason, bucket=self.collection.bucket)
 
 
 def _read_problem(head: Present, max_size: int) -> str | None:

@@ -64,8 +64,8 @@ class BatchResult:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """Message ids with the reason why an event of the message was ignored."""
     commit_results: list[CommitResult] = field(default_factory=list)
-    freshness_ms: list[float] = field(default_factory=list)
-    """For each committed event, the milliseconds since its time."""
+    freshness_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """For each committed event, the milliseconds since its time, by bucket."""
 
     def fail(self, message_ids: Iterable[str], error: Exception) -> None:
         """Marks these messages as failed."""
@@ -125,11 +125,12 @@ def _drop_reason(environment: Environment, event: ObjectEvent) -> str:
     buckets = environment.collections.buckets
     if event.bucket not in buckets:
         return f"its bucket is {event.bucket}, not {' or '.join(buckets)}"
+    place = f"s3://{event.bucket}/{event.key}"
     try:
         environment.collections.check_key(event.bucket, event.key)
     except IdTooLong as error:
-        return f"key {event.key}: {error}"
-    return f"key {event.key} belongs to no collection"
+        return f"{place}: {error}"
+    return f"{place} belongs to no collection"
 
 
 def _record(batch: BatchResult, deliveries: _Deliveries, result: CommitResult | Exception) -> None:
@@ -138,7 +139,8 @@ def _record(batch: BatchResult, deliveries: _Deliveries, result: CommitResult | 
         batch.fail({delivery.message.id for group in deliveries.values() for delivery in group}, result)
         return
     batch.commit_results.append(result)
-    reasons = dict.fromkeys(result.timed_out, "time ran out before it was committed") | result.unreadable
+    late = {key: f"{result.collection.place(key)}: time ran out before it was committed" for key in result.timed_out}
+    reasons = late | result.unreadable
     for key, reason in reasons.items():
         # The first commit of a collection also observes keys that no message named.
         batch.failed |= dict.fromkeys((delivery.message.id for delivery in deliveries.get(key, ())), reason)
@@ -146,4 +148,4 @@ def _record(batch: BatchResult, deliveries: _Deliveries, result: CommitResult | 
         for delivery in deliveries[key]:
             with suppress(ValueError, TypeError):  # the event has no valid time
                 age = datetime.fromisoformat(committed_at) - datetime.fromisoformat(delivery.event.time)
-                batch.freshness_ms.append(age.total_seconds() * 1000)
+                batch.freshness_ms[result.collection.bucket].append(age.total_seconds() * 1000)

@@ -68,7 +68,7 @@ class WorkingSet:
     def failure(self, key: str) -> ReadFailed:
         """The failure of a key that needs a broken page."""
         error = BrokenObjects(self.snapshot.collection, list(self.broken.values()))
-        return ReadFailed(key, f"not committed: {error}")
+        return ReadFailed(key, f"not committed: {error}", bucket=self.snapshot.collection.bucket)
 
     def entries(self, names: Iterable[str]) -> dict[str, Entry]:
         """The entries of these filenames; their pages must have been read."""

@@ -77,15 +77,15 @@ def checkpoint_key(collection: Collection, revision: int, commit: str) -> str:
 
 def decode(collection: Collection, body: bytes) -> Head:
     """The head from its bytes. Raises ``UnreadableManifest``, which names the object and the remedy."""
-    key = collection.head_key
+    place = collection.place(collection.head_key)
     try:
         head = decode_head(body)
         check_head(head, collection)
     except NewerManifest as error:
-        raise NewerManifest(f"{key}: {error}. It is left untouched: upgrade this program") from error
+        raise NewerManifest(f"{place}: {error}. It is left untouched: upgrade this program") from error
     except UnreadableManifest as error:
         raise UnreadableManifest(
-            f"{key}: {error}. It is left untouched: run a rescan with rebuild=true, which moves it to set-aside/ and"
+            f"{place}: {error}. It is left untouched: run a rescan with rebuild=true, which moves it to set-aside/ and"
             " makes a new manifest from S3"
         ) from error
     return head

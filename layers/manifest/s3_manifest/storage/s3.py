@@ -59,27 +59,27 @@ class S3Store:
         self._writes = writes
 
     def get(self, key: str) -> StoredObject | None:
-        return _read(key, lambda: self._get(key), {404: None})
+        return self._read(key, lambda: self._get(key), {404: None})
 
     def get_if_changed(self, key: str, etag: str) -> StoredObject | NotModified | None:
-        return _read(key, lambda: self._get(key, IfNoneMatch=f'"{etag}"'), {404: None, 304: NotModified(etag)})
+        return self._read(key, lambda: self._get(key, IfNoneMatch=f'"{etag}"'), {404: None, 304: NotModified(etag)})
 
     def head(self, key: str) -> HeadResult:
         def describe() -> Present:
             return _present(key, self._reads.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"))
 
-        return _read(key, describe, {404: Absent(key)})
+        return self._read(key, describe, {404: Absent(key)})
 
     def put(self, key: str, body: bytes, *, replaces: str | None, metadata: Mapping[str, str]) -> str:
         condition: dict[str, Any] = {"IfMatch": f'"{replaces}"'} if replaces else {"IfNoneMatch": "*"}
-        with _writing(key, absence_is_conflict=replaces is not None):
+        with self._writing(key, absence_is_conflict=replaces is not None):
             answer = self._writes.put_object(
                 Bucket=self.bucket, Key=key, Body=body, ContentType=_JSON, Metadata=dict(metadata), **condition
             )
             return _unquoted(answer["ETag"])
 
     def add(self, key: str, body: bytes) -> None:
-        with _writing(key):
+        with self._writing(key):
             self._reads.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=_JSON)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ class S3Store:
         except AWS_ERRORS as error:
             if _is_absence(fault := parse_fault(error)):
                 return False  # also for a retry after a lost response, where it means the same
-            raise _write_error(key, fault) from error
+            raise _write_error(self.bucket, key, fault) from error
         return True
 
     def delete_if_unchanged(self, objects: Sequence[ListedObject]) -> Sequence[str]:
@@ -127,7 +127,7 @@ class S3Store:
         """Deletes the objects; returns the keys of those with another ETag, which stay."""
         if not objects:
             return ()
-        with _writing(objects[0]["Key"]):
+        with self._writing(objects[0]["Key"]):
             answer = self._reads.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
         changed = []
         for failure in answer.get("Errors", ()):
@@ -135,7 +135,8 @@ class S3Store:
             if failure["Code"] in _OTHER_OBJECT:
                 changed.append(failure["Key"])
             elif failure["Code"] != "NoSuchKey":
-                raise WriteRefused(failure["Key"], f"S3 refused to delete it: {failure['Code']} {failure['Message']}")
+                reason = f"S3 refused to delete it: {failure['Code']} {failure['Message']}"
+                raise WriteRefused(failure["Key"], reason, bucket=self.bucket)
         return changed
 
     def _list(self, prefix: str, limit: int, **more: str) -> "ListObjectsV2OutputTypeDef":
@@ -145,7 +146,7 @@ class S3Store:
             _ = answer["IsTruncated"]  # every listing of S3 has it; without it, another server answered
             return answer
         except AWS_ERRORS as error:
-            raise _read_error(prefix, parse_fault(error)) from error
+            raise _read_error(self.bucket, prefix, parse_fault(error)) from error
 
     def md5(self, key: str, etag: str) -> str:
         digest = hashlib.md5(usedforsecurity=False)
@@ -158,37 +159,36 @@ class S3Store:
         try:
             answer = self._reads.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
             if _unquoted(answer["ETag"]) != etag:  # some servers silently ignore conditions
-                raise Conflict(key, "the object has been replaced")
+                raise Conflict(key, "the object has been replaced", bucket=self.bucket)
             yield from answer["Body"].iter_chunks(_BLOCK)
         except AWS_ERRORS as error:
             fault = parse_fault(error)
             if _is_absence(fault) or fault.status == 412:
-                raise Conflict(key, "the object has been replaced or deleted") from error
-            raise _read_error(key, fault) from error
+                raise Conflict(key, "the object has been replaced or deleted", bucket=self.bucket) from error
+            raise _read_error(self.bucket, key, fault) from error
 
     def _get(self, key: str, **condition: str) -> StoredObject:
         answer = self._reads.get_object(Bucket=self.bucket, Key=key, **condition)  # type: ignore[arg-type]  # a keyword each
         return StoredObject(answer["Body"].read(), _unquoted(answer["ETag"]), metadata_of(answer["Metadata"]))
 
+    def _read(self, key: str, request: Callable[[], Result], expected: Mapping[int, Expected]) -> Result | Expected:
+        """The result of a request, or what a response with one of the ``expected`` statuses means."""
+        try:
+            return request()
+        except AWS_ERRORS as error:
+            fault = parse_fault(error)
+            if fault.status in expected and (fault.status != 404 or _is_absence(fault)):
+                return expected[fault.status]
+            raise _read_error(self.bucket, key, fault) from error
 
-def _read(key: str, request: Callable[[], Result], expected: Mapping[int, Expected]) -> Result | Expected:
-    """The result of a request, or what a response with one of the ``expected`` statuses means."""
-    try:
-        return request()
-    except AWS_ERRORS as error:
-        fault = parse_fault(error)
-        if fault.status in expected and (fault.status != 404 or _is_absence(fault)):
-            return expected[fault.status]
-        raise _read_error(key, fault) from error
-
-
-@contextmanager
-def _writing(key: str, *, absence_is_conflict: bool = False) -> Iterator[None]:
-    """Translates the errors of a write."""
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise _write_error(key, parse_fault(error), absence_is_conflict=absence_is_conflict) from error
+    @contextmanager
+    def _writing(self, key: str, *, absence_is_conflict: bool = False) -> Iterator[None]:
+        """Translates the errors of a write."""
+        try:
+            yield
+        except AWS_ERRORS as error:
+            fault = parse_fault(error)
+            raise _write_error(self.bucket, key, fault, absence_is_conflict=absence_is_conflict) from error
 
 
 def metadata_of(answer: Mapping[str, str]) -> Mapping[str, str]:
@@ -250,24 +250,24 @@ def _present(key: str, answer: "HeadObjectOutputTypeDef") -> Present:
     )
 
 
-def _write_error(key: str, fault: Fault, *, absence_is_conflict: bool = False) -> StoreError:
+def _write_error(bucket: str, key: str, fault: Fault, *, absence_is_conflict: bool = False) -> StoreError:
     """The error for a failed write, by its HTTP status alone: S3-compatible servers differ in their error codes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     if fault.status in (409, 412) or (_is_absence(fault) and absence_is_conflict):
-        return Conflict(key, f"another writer wrote it first ({fault.status})", fault)
+        return Conflict(key, f"another writer wrote it first ({fault.status})", fault, bucket)
     if 400 <= fault.status < 500:
-        return WriteRefused(key, f"S3 refused to write it: {fault.words}", fault)
+        return WriteRefused(key, f"S3 refused to write it: {fault.words}", fault, bucket)
     if not fault.is_sent:
-        return WriteRefused(key, f"not written: {fault.words}", fault)
-    return OutcomeUnknown(key, f"the write may or may not have happened: {fault.words}", fault)
+        return WriteRefused(key, f"not written: {fault.words}", fault, bucket)
+    return OutcomeUnknown(key, f"the write may or may not have happened: {fault.words}", fault, bucket)
 
 
-def _read_error(key: str, fault: Fault) -> ReadFailed:
+def _read_error(bucket: str, key: str, fault: Fault) -> ReadFailed:
     if fault.code == _ARCHIVED:
-        return Archived(key, f"its bytes are in an archive; restore or copy it ({fault.words})", fault)
-    return ReadFailed(key, f"not read: {fault.words}{_remedy(fault)}", fault)
+        return Archived(key, f"its bytes are in an archive; restore or copy it ({fault.words})", fault, bucket)
+    return ReadFailed(key, f"not read: {fault.words}{_remedy(fault)}", fault, bucket)
 
 
 def _remedy(fault: Fault) -> str:

@@ -36,9 +36,10 @@ class BrokenObjects(UnreadableManifest):
 
     def __init__(self, collection: Collection, broken: Sequence[BrokenObject]) -> None:
         first, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        place = collection.place(collection.head_key)
         super().__init__(
-            f"{collection.head_key} refers to {first.key}, which cannot be used: {first.reason}{more}. The next sweep"
-            f" repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}"
+            f"{place} refers to {first.key}, which cannot be used: {first.reason}{more}."
+            f" The next sweep repairs it from S3. To repair it now, run a rescan of {collection.kind}/{collection.id}"
         )
         self.keys = tuple(item.key for item in broken)
 

@@ -34,10 +34,14 @@ class Fault(NamedTuple):
 
 
 class StoreError(Exception):
-    """A request failed. ``key`` is the object or prefix it was for, ``fault`` the response, if there was one."""
+    """A request failed. ``key`` is the object or prefix it was for, ``fault`` the response, if there was one.
 
-    def __init__(self, key: str, reason: str, fault: Fault | None = None) -> None:
-        super().__init__(f"{key}: {reason}")
+    ``place`` is the key with its bucket, where the bucket is known: a deployment may have several.
+    """
+
+    def __init__(self, key: str, reason: str, fault: Fault | None = None, bucket: str = "") -> None:
+        self.place = f"s3://{bucket}/{key}" if bucket else key
+        super().__init__(f"{self.place}: {reason}")
         self.key = key
         self.fault = fault
 

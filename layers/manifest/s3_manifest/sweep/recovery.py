@@ -112,4 +112,4 @@ class Recovery:
 
     def failure(self, reason: str) -> SweepFailed:
         """The error that ends the message."""
-        return SweepFailed(f"{self.collection.prefix}: {reason}")
+        return SweepFailed(f"{self.collection.place(self.collection.prefix)}: {reason}")
