@@ -20,8 +20,12 @@ class Bounds:
     values: tuple[tuple[ModuleType, str, int], ...]
 
     @staticmethod
-    def drawn(chance: Random) -> "Bounds":
-        inline = chance.choice((1, 2, 3, 2000))
+    def inline(chance: Random) -> int:
+        """How many entries a head may hold."""
+        return chance.choice((1, 2, 3, 2000))
+
+    @staticmethod
+    def drawn(chance: Random, inline: int) -> "Bounds":
         largest = chance.choice((2, 3))
         return Bounds(
             (

@@ -4,6 +4,12 @@ import json
 from random import Random
 
 PICTURES = ("a.png", "b.png", "c/d.png", "e.png", "f.png", "g.png")
+_METADATA = {
+    "r": {"prompt": "r"},
+    "s": {"prompt": "s"},
+    "x": {"generated-at": "2025-02-01T00:00:00Z"},
+    "y": {"generated-at": "2025-03-01T00:00:00Z"},
+}
 SIDECARS_AND_CAPTIONS = ("a.txt", "e.txt", "collection.json", "prompt_metadata.json", "metadata.jsonl")
 
 
@@ -20,7 +26,7 @@ def random_object(filename: str, chance: Random) -> tuple[bytes, dict[str, str]]
     if filename.endswith(".png"):
         # New metadata always has new bytes: a listing does not show a change of metadata alone within a second.
         body = chance.choice("rsxyz")
-        return body.encode(), {"prompt": body} if body in "rs" else {}
+        return body.encode(), _METADATA.get(body, {})
     if chance.random() < 0.1:
         return b"{", {}
     if filename == "collection.json":

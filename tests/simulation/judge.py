@@ -1,6 +1,7 @@
 """The invariants: at every commit, for every reader, and at rest."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,8 @@ from s3_manifest.sidecars.applied import copy_keys
 from s3_manifest.sidecars.formats import SIDECARS
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
-from simulation import oracle
+from simulation import determinism, oracle
+from simulation.history import ROOT, Place
 from simulation.queues import Queue
 from simulation.readers import ComparedFields, Follower, compared_fields
 
@@ -24,73 +26,71 @@ class Divergence(AssertionError):
 class Judge:
     """Compares every head, deletion and response with the real objects."""
 
-    def __init__(self, truth: MemoryStore, queue: Queue, collections: Collections) -> None:
-        self._truth = truth
+    def __init__(self, truths: Mapping[str, MemoryStore], queue: Queue, collections: Collections) -> None:
+        self._truths = truths
         self._queue = queue
         self._collections = collections
         self.commits = 0
         self.drift = 0
-        self.lost: list[str] = []
-        self.damaged: dict[str, bytes] = {}
+        self.lost: list[Place] = []
+        self.damaged: dict[Place, bytes] = {}
         """Objects of manifests that were lost or damaged, with their original bytes."""
-        self.removed_heads: set[str] = set()
-        """The prefixes of collections whose head was removed.
+        self.removed_heads: set[Collection] = set()
+        """The collections whose head was removed.
 
         A writer that found no head, and finds none again after the removal, writes its old observations: no condition
         of S3 distinguishes two absences. A sweep repairs that.
         """
-        self._history: dict[tuple[str, int, str], dict[str, ComparedFields]] = {}
-        self._announced: dict[str, int] = defaultdict(int)
+        self._history: dict[tuple[Collection, int, str], dict[str, ComparedFields]] = {}
+        self._announced: dict[Place, int] = defaultdict(int)
 
-    def on_write(self, key: str) -> None:
+    def on_write(self, bucket: str, key: str) -> None:
         """Checks a head that was just written."""
         if not key.endswith("/manifest.json"):
             return
         self.commits += 1
-        (bucket,) = self._collections.buckets
-        prefix = key.removeprefix("_manifests/").removesuffix("manifest.json")
-        collection = self._collections.collection_of(bucket, f"{prefix}x")
-        assert collection
-        head = heads.load(self._truth, collection).head
+        collection = self._owner(bucket, key.removesuffix("manifest.json"))
+        head = heads.load(self._truth(collection), collection).head
         assert head
-        if self._is_damaged(head):
+        if self._is_damaged(collection, head):
             return  # its content is unknown until it is repaired
-        entries = self._entries(head)
-        self._history[head.s3_prefix, head.revision, head.last_change] = _files(entries)
-        pending = {key for key, count in self._queue.pending.items() if count > 0}
+        entries = self._entries(collection, head)
+        self._history[collection, head.revision, head.last_change] = _files(entries)
+        pending = {
+            place.key for place, count in self._queue.pending.items() if count > 0 and place.bucket == collection.bucket
+        }
         wrong = self._wrong(collection, head, entries, pending)
-        if head.complete and wrong and collection.prefix not in self.removed_heads:
+        if head.complete and wrong and collection not in self.removed_heads:
             raise Divergence(f"wrong, and no event is to come: {sorted(wrong)} at revision {head.revision}")
 
-    def on_delete(self, key: str, retained_since: Timestamp) -> None:
+    def on_delete(self, bucket: str, key: str, retained_since: Timestamp) -> None:
         """Checks a deletion: nothing may refer to the object any more."""
         folder, is_page, _ = key.partition("pages/")
         if not is_page:
             folder, is_copy, _ = key.partition("sidecars/")
             if not is_copy:
                 return
-        collection = self._collections.collection_of(
-            self._collections.buckets[0], f"{folder.removeprefix('_manifests/')}x"
-        )
-        assert collection
+        collection = self._owner(bucket, folder)
+        truth = self._truth(collection)
         with suppress(UnreadableManifest):
-            head = heads.load(self._truth, collection).head
+            head = heads.load(truth, collection).head
             if head and key in {page.key for page in head.pages}.union(copy_keys(head.sidecars)):
                 raise Divergence(f"{key} is collected, and the manifest refers to it")
         prefix = collection.checkpoints_folder
-        for checkpoint, (present, body) in self._truth.objects.items():
+        for checkpoint, (present, body) in truth.objects.items():
             if not checkpoint.startswith(prefix) or present.last_modified < retained_since:
                 continue
-            if checkpoint in self.damaged:
+            if Place(bucket, checkpoint) in self.damaged:
                 continue
             saved = heads.decode(collection, body)
-            committed = (saved.s3_prefix, saved.revision, saved.commit) in self._history
+            committed = (collection, saved.revision, saved.commit) in self._history
             if committed and key in {page.key for page in saved.pages}:
                 raise Divergence(f"{key} is collected, and the checkpoint of revision {saved.revision} refers to it")
 
     def on_announcement(self, head: Head) -> None:
         """Records that a revision was announced."""
-        self._announced[head.s3_prefix] = max(self._announced[head.s3_prefix], head.revision)
+        place = Place(head.s3_bucket, head.s3_prefix)
+        self._announced[place] = max(self._announced[place], head.revision)
 
     def forget_lost_events(self) -> None:
         """From now on a sweep must find the changes of lost events."""
@@ -100,58 +100,78 @@ class Judge:
 
     def at_rest(self, collection: Collection) -> None:
         """Checks a collection without pending events."""
-        head = heads.load(self._truth, collection).head
+        truth = self._truth(collection)
+        head = heads.load(truth, collection).head
         if head is None:
             return  # nothing was ever committed, so no event was acknowledged
-        if self._is_damaged(head):
+        if self._is_damaged(collection, head):
             raise Divergence("at rest, what is damaged was not repaired")
-        if wrong := self._wrong(collection, head, self._entries(head), set()):
+        if wrong := self._wrong(collection, head, self._entries(collection, head), set()):
             raise Divergence(f"at rest, wrong: {sorted(wrong)}")
         if not head.complete:
             raise Divergence(f"at rest, {collection.prefix} is not complete")
         if +self._queue.pending:
             raise Divergence("the simulation itself lost an event")
-        if self._announced[head.s3_prefix] < head.revision:
+        if self._announced[Place(head.s3_bucket, head.s3_prefix)] < head.revision:
             raise Divergence(f"revision {head.revision} was never announced")
-        if wrong := oracle.wrong_facts(self._truth, collection, head):
+        if wrong := oracle.wrong_facts(truth, collection, head):
             raise Divergence(wrong)
+
+    def depends_on_objects_alone(self, collection: Collection) -> None:
+        """Checks that a manifest at rest is the one that is made at once from what is in the bucket."""
+        if different := determinism.wrong_content(self._truth(collection), collection):
+            raise Divergence(f"at rest, {collection.kind}/{collection.id} depends on the schedule: {different}")
 
     def reading(self, collection: Collection, answer: dict[str, Any], files: dict[str, ComparedFields]) -> None:
         """Checks the response to a reader: it must be the manifest of that revision."""
-        expected = self._history.get((collection.prefix, answer["revision"], answer["last_change"]))
+        expected = self._history.get((collection, answer["revision"], answer["last_change"]))
         if expected != files:
             raise Divergence(f"revision {answer['revision']} was read as {files}, and it was {expected}")
 
     def follower(self, follower: Follower) -> None:
         """Checks the state of a follower of the change feed, at rest."""
-        head = heads.load(self._truth, follower.collection).head
+        collection = follower.collection
+        head = heads.load(self._truth(collection), collection).head
         if head is None:
             return  # there are no changes to follow
-        expected = _files(self._entries(head))
+        expected = _files(self._entries(collection, head))
         if follower.files != expected:
             raise Divergence(f"a follower knows {follower.files}, and the manifest has {expected}")
 
     def _wrong(self, collection: Collection, head: Head, entries: list[Entry], pending: set[str]) -> set[str]:
         """The keys with a wrong entry, except those with an event still to come."""
         objects = {
-            key: present for key, (present, _) in self._truth.objects.items() if key.startswith(collection.prefix)
+            key: present
+            for key, (present, _) in self._truth(collection).objects.items()
+            if key.startswith(collection.prefix)
         }
         listed = {entry.s3_key: (entry.etag, entry.size_bytes) for entry in entries}
         actual = {k: (p.etag, p.size) for k, p in objects.items() if collection.filename(k) not in SIDECARS}
         listed_sidecars = {sidecar.s3_key: sidecar.etag for sidecar in head.sidecars}
         sidecars = {k: p.etag for k, p in objects.items() if collection.filename(k) in SIDECARS}
         wrong = (_different(listed, actual) | _different(listed_sidecars, sidecars)) - pending
-        return wrong | oracle.wrongly_described(self._truth, collection, entries, pending)
+        return wrong | oracle.wrongly_described(self._truth(collection), collection, entries, pending)
 
-    def _is_damaged(self, head: Head) -> bool:
+    def _truth(self, collection: Collection) -> MemoryStore:
+        return self._truths[collection.bucket]
+
+    def _owner(self, bucket: str, folder: str) -> Collection:
+        """The collection whose manifest has its objects in this folder."""
+        collection = self._collections.collection_of(bucket, f"{folder.removeprefix(ROOT)}x")
+        assert collection
+        return collection
+
+    def _is_damaged(self, collection: Collection, head: Head) -> bool:
         """Whether it refers to a damaged object that is not restored yet."""
-        keys = {page.key for page in head.pages}.union(copy_keys(head.sidecars)) & self.damaged.keys()
-        return any(self._truth.objects.get(key, (None, None))[1] != self.damaged[key] for key in keys)
+        truth, bucket = self._truth(collection), collection.bucket
+        keys = {page.key for page in head.pages}.union(copy_keys(head.sidecars))
+        damaged = {key: body for key in keys if (body := self.damaged.get(Place(bucket, key))) is not None}
+        return any(truth.objects.get(key, (None, None))[1] != body for key, body in damaged.items())
 
-    def _entries(self, head: Head) -> list[Entry]:
+    def _entries(self, collection: Collection, head: Head) -> list[Entry]:
         """The entries of a head; its pages must be there, in order and in bounds, and its totals right."""
         inline = [slot.run for slot in layout.head_slots(head) if isinstance(slot, layout.LoadedRun)]
-        runs = [self._page(ref) for ref in head.pages] or inline
+        runs = [self._page(collection, ref) for ref in head.pages] or inline
         entries = [entry for run in runs for entry in run.entries()]
         names = [entry.filename for entry in entries]
         if names != sorted(set(names)):
@@ -173,8 +193,8 @@ class Judge:
             raise Divergence("more files than there may be in one place")
         return entries
 
-    def _page(self, ref: Any) -> Run:
-        stored = self._truth.get(ref.key)
+    def _page(self, collection: Collection, ref: Any) -> Run:
+        stored = self._truth(collection).get(ref.key)
         if stored is None:
             raise Divergence(f"{ref.key} is referred to, and it is missing")
         try:

@@ -271,5 +271,50 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "the source of an object is the event or the listing that came first",
+        "reconcile/observe.py",
+        (
+            (
+                "source_of(head.last_modified, subscribed_at)",
+                "'s3_scan' if self.__dict__.get('causes', {}).get(head.key, 'sweep') == 'sweep' else 's3_event'",
+            ),
+        ),
+        (
+            (
+                "reconcile/commit.py",
+                "        broken: list[ReadFailed] = []\n",
+                "        observer.__dict__['causes'] = self.causes\n        broken: list[ReadFailed] = []\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "undeclared generations are listed by the date of the first file that was observed",
+        "reconcile/delta.py",
+        (("(declared if group.declared else derived).append(group)", "declared.append(group)"),),
+    ),
+    Mutant(
+        "a subscription begins before its record can be read",
+        "storage/subscription_record.py",
+        (
+            ("        late = {since for since in tried if since <= at}\n", "        late = set()\n"),
+            ("replace(microsecond=0) + timedelta(seconds=1)", "replace(microsecond=0) - _LEAD"),
+        ),
+    ),
+    Mutant(
+        "whether a manifest has pages depends on how many entries it had",
+        "manifest/layout.py",
+        (("slots) <= MAX_INLINE:", "slots) <= MAX_INLINE // 2:"),),
+    ),
+    Mutant(
+        "the bucket of an event is ignored",
+        "reconcile/reconcile.py",
+        (
+            (
+                "environment.collections.collection_of(event.bucket, event.key)\n",
+                "environment.collections.collection_of(environment.collections.buckets[0], event.key)\n",
+            ),
+        ),
+    ),
 )
 """Rules of the protocol, of pages and of sweeps, and other mistakes that this code could make."""

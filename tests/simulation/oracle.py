@@ -9,7 +9,9 @@ from typing import Any
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import Entry, Head
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Present
 
+RECORD = "_manifests/subscription.json"
 PROMPTS, IMAGE_FOLDER, COLLECTION = "prompt_metadata.json", "metadata.jsonl", "collection.json"
 
 
@@ -58,17 +60,26 @@ def _expected(truth: MemoryStore, entry: Entry, caption: str, prompts: dict[str,
     present, body = truth.objects[entry.s3_key]
     if entry.filename.endswith(".txt"):
         return body.decode()
+    source = _source(truth, present)
     text = truth.objects[caption][1].decode() if caption in truth.objects else None
     first, second = prompts.get(entry.filename, {}), lines.get(entry.filename, {})
     prompt = first.get("prompt") or second.get("text") or text or present.metadata.get("prompt")
-    generation = (first["generation_id"], "declared") if "generation_id" in first else (1, entry.source)
-    return prompt, first.get("good", True), first.get("hidden", False), generation
+    generation = (first["generation_id"], "declared") if "generation_id" in first else (1, source)
+    return prompt, first.get("good", True), first.get("hidden", False), generation, source
 
 
 def _recorded(entry: Entry) -> Any:
     if entry.caption is not None:
         return entry.caption
-    return entry.prompt, entry.good, entry.hidden, (entry.generation_id, entry.generation_type)
+    return entry.prompt, entry.good, entry.hidden, (entry.generation_id, entry.generation_type), entry.source
+
+
+def _source(truth: MemoryStore, present: Present) -> str:
+    """An object is announced from the time on that the record of the subscription names."""
+    for prefix, subscription in _json(truth, RECORD).get("prefixes", {}).items():
+        if present.key.startswith(prefix) and present.last_modified >= subscription["since"]:
+            return "s3_event"
+    return "s3_scan"
 
 
 def _described(truth: MemoryStore, collection: Collection) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import quote_plus
 
+from simulation.history import Place
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -14,7 +16,7 @@ class Delivery:
 
     id: str
     body: str
-    keys: tuple[str, ...] = ()
+    keys: tuple[Place, ...] = ()
     is_job: bool = False
     repeated: bool = False
 
@@ -24,14 +26,14 @@ class Queue:
     """Both queues. ``pending`` counts the outstanding messages of each key."""
 
     visible: list[Delivery] = field(default_factory=list)
-    pending: Counter[str] = field(default_factory=Counter)
+    pending: Counter[Place] = field(default_factory=Counter)
     sent: int = 0
 
-    def promise(self, keys: Sequence[str]) -> None:
+    def promise(self, keys: Sequence[Place]) -> None:
         """Announces a message about these keys."""
         self.pending.update(keys)
 
-    def send(self, body: str, keys: Sequence[str] = (), *, is_job: bool = False) -> None:
+    def send(self, body: str, keys: Sequence[Place] = (), *, is_job: bool = False) -> None:
         """Makes a message visible; its keys were promised before."""
         self.sent += 1
         self.visible.append(Delivery(str(self.sent), body, tuple(keys), is_job))

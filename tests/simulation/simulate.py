@@ -1,6 +1,7 @@
-"""Runs one seed: users change a bucket, events are lost or late, workers reconcile, and the manifests are checked.
+"""Runs one seed: users change two buckets, events are lost or late, workers reconcile, and the manifests are checked.
 
-Only S3, the queues, time and randomness are simulated. The seed determines the run.
+Some seeds run twice, with the same changes and everything else drawn anew: the manifests at rest must be the same. Only
+S3, the queues, time and randomness are simulated. The seed determines the run.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,31 +11,40 @@ from random import Random
 from typing import TypeVar
 
 from s3_manifest.manifest.changes import FileChange
-from s3_manifest.manifest.collections import Location, parse_collections
+from s3_manifest.manifest.collections import Location
 from s3_manifest.manifest.jobs import Job, JobsNotQueued, Sweep, SweepAll, decode_job, encode_job
 from s3_manifest.manifest.model import Head, UnreadableManifest, days_before, timestamp
 from s3_manifest.reconcile.drain import ChangeQueue, QueueFailed, reconcile_and_drain
 from s3_manifest.reconcile.environment import AnnouncementFailed, Environment
 from s3_manifest.reconcile.reconcile import Message
+from s3_manifest.storage import subscription_record
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.store import StoreError
+from s3_manifest.storage.subscription_record import SubscriptionRecord
 from s3_manifest.sweep.garbage import collect_garbage
 from s3_manifest.sweep.jobs import run_job
 from s3_manifest.sweep.result import SweepFailed
 from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
+from simulation.determinism import content, difference, one_by_one
+from simulation.history import BUCKETS, COLLECTIONS, ROOT, History
 from simulation.judge import Divergence, Judge
-from simulation.queues import Delivery, Queue, bridge_event, notification
+from simulation.queues import Delivery, Queue
 from simulation.readers import Follower, InconsistentRead, read_whole
 from simulation.scheduler import Scheduler
+from simulation.users import Users
 from simulation.vandal import Vandal
 
-BUCKET = "images"
-COLLECTIONS = parse_collections("style=styles/{style_id}/", "_manifests/", BUCKET)
 STEP_LIMIT = 40_000
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_AND_A_HALF = 36 * 3600 * 1000
+
+_TWO_STYLES = (("style", "1"), ("style", "2"))
+_TWO_BUCKETS = (("style", "1"), ("actor", "1"))
+
+REPEATED_OF = 16
+"""One of so many seeds is run again, with the same changes and another schedule."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,10 +53,13 @@ Result = TypeVar("Result")
 class Simulation:
     """The state of one run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str, history: History | None = None) -> None:
         self.chance = chance = Random(seed)
         self.scheduler = Scheduler(chance)
-        self.truth = MemoryStore(now=self._now)
+        self.repeats = history is not None
+        self.history = history or _new_history(chance)
+        self.collections = self.history.collections
+        self.truths = {bucket: MemoryStore(now=self._last_modified) for bucket in BUCKETS}
         self.queue = Queue()
         self.faults = [chance.choice(FAULTS) for _ in range(chance.choice((0, 0, 2, 6)))]
         self.page = chance.choice((1, 2, 1000))
@@ -59,22 +72,35 @@ class Simulation:
         self.day = 0
         self.days_to_come = chance.choice((0, 0, 1, 3))
         self.history_days = chance.choice((1, 30))
-        self.sent_late: list[Callable[[], None]] = []
-        self.bounds = Bounds.drawn(chance)
-        self.loses_events = chance.random() < 0.2
+        self.bounds = Bounds.drawn(chance, self.history.inline)
         self.breaks_heads = chance.random() < 0.05
-        self.styles = ("1",) if chance.random() < 0.8 else ("1", "2")
-        self.names = contents.names(chance)
-        self.judge = Judge(self.truth, self.queue, COLLECTIONS)
-        self.vandal = Vandal.drawn(seed, self.truth, self.judge)
-        self.followers = [Follower(self._collection(style)) for style in self.styles if chance.random() < 0.5]
+        self.processes: list[dict[str, SubscriptionRecord]] = [{} for _ in range(chance.choice((1, 2)))]
+        self.judge = Judge(self.truths, self.queue, COLLECTIONS)
+        self.users = Users(
+            chance,
+            self.scheduler,
+            self.truths,
+            self.queue,
+            self.judge,
+            self.history,
+            self.repeats,
+            loses_events=chance.random() < 0.2,
+        )
+        self.vandal = Vandal.drawn(seed, self.truths, self.judge)
+        self.followers = [Follower(collection) for collection in self.collections if chance.random() < 0.5]
+
+    def complete(self) -> int:
+        """Runs until everything is at rest; returns the number of commits. Raises ``Divergence``."""
+        with self.bounds.in_force():
+            self.run()
+        return self.judge.commits
 
     def run(self) -> None:
         chance = self.chance
-        for _ in range(chance.choice((0, 1, 3, 6))):
-            self._upload()  # older than the subscription: it has no event
-        for _ in range(chance.choice((1, 1, 2))):
-            self.scheduler.spawn(self._user)
+        self.users.upload_before_subscription()
+        if chance.random() < 0.15:
+            self.queue.send(encode_job(SweepAll()), is_job=True)
+        self.scheduler.spawn(self._subscriber)
         for _ in range(chance.choice((0, 0, 1, 2))):
             self.scheduler.spawn(self._sweeper)
         for _ in range(chance.choice((0, 0, 1, 2))):
@@ -84,7 +110,7 @@ class Simulation:
         if self.vandal:
             self.scheduler.spawn(self._vandal)
         self._until_at_rest()
-        if not self.loses_events and not self.vandal:
+        if not self.users.loses_events and not self.vandal:
             self._judge_at_rest()
         self.queue.send(encode_job(SweepAll()), is_job=True)
         self._until_at_rest()
@@ -95,6 +121,8 @@ class Simulation:
         self._until_at_rest()
         if self.judge.drift != drift:
             raise Divergence("a sweep after a sweep found drift, and nothing had changed")
+        for collection in self.collections:
+            self.judge.depends_on_objects_alone(collection)
 
     def _until_at_rest(self) -> None:
         steps = 0
@@ -113,56 +141,65 @@ class Simulation:
             self.time += DAY_AND_A_HALF
         if self.scheduler.step():
             return True
-        while self.sent_late:  # events that arrive after all other work
-            self.sent_late.pop()()
+        while self.users.sent_late:  # events that arrive after all other work
+            self.users.sent_late.pop()()
         return bool(self.queue.visible)
 
     def _judge_at_rest(self) -> None:
-        for style in self.styles:
-            self.judge.at_rest(self._collection(style))
+        for collection in self.collections:
+            self.judge.at_rest(collection)
         for follower in self.followers:
-            while follower.follow(self.truth, _one_by_one, limit=2):
+            while follower.follow(self.truths[follower.collection.bucket], one_by_one, limit=2):
                 pass
             self.judge.follower(follower)
 
-    def _user(self) -> None:
-        for _ in range(self.chance.randint(1, 8)):
-            for _ in range(self.chance.choice((1, 1, 5, 20))):
-                self.scheduler.wait()
-            key = self._key()
-            if self.chance.random() < 0.6:
-                key = self._upload()
-                name = "ObjectCreated:Put"
+    def _subscriber(self) -> None:
+        """Subscribes to the buckets, as CloudFormation has it done; then the users begin."""
+        for bucket in self.history.buckets:
+            self.scheduler.wait()
+            if self.repeats:
+                self.truths[bucket].upload(subscription_record.record_key(ROOT), self.history.subscriptions[bucket])
             else:
-                self.truth.remove(key)
-                name = "ObjectRemoved:Delete"
-            for _ in range(self.chance.choice((1, 1, 1, 2))):
-                self._notify(key, name)
-        if self.chance.random() < 0.3:
-            self._notify(self._key(), "ObjectRemoved:Delete")  # of an old version: the key may still exist
+                self._subscribe(bucket)
+        self.users.start()
+
+    def _subscribe(self, bucket: str) -> None:
+        prefixes = COLLECTIONS.notification_prefixes(bucket)
+        while True:
+            try:
+                record = subscription_record.write(self._bucket(bucket), ROOT, "this", prefixes, self._now)
+            except (Crashed, StoreError):
+                continue
+            break
+        self.history.subscriptions[bucket] = self.truths[bucket].objects[subscription_record.record_key(ROOT)][1]
+        # What follows comes at the very moment from which it counts as announced, or later.
+        for subscription in record.prefixes.values():
+            since = (datetime.fromisoformat(subscription.since) - YEAR) // timedelta(milliseconds=1)
+            self.time = max(self.time, since)
 
     def _sweeper(self) -> None:
         for _ in range(self.chance.choice((1, 5, 20))):
             self.scheduler.wait()
-        style = self.chance.choice(self.styles)
-        if self.breaks_heads and self._collection(style).head_key in self.truth.objects:
-            self.truth.upload(self._collection(style).head_key, b'{"schema": 1}')
+        collection = self.chance.choice(self.collections)
+        truth, kind, id_ = self.truths[collection.bucket], collection.kind, collection.id
+        if self.breaks_heads and collection.head_key in truth.objects:
+            truth.upload(collection.head_key, b'{"schema": 1}')
             # A sweep identifies a manifest by its creation time; none is rebuilt within a millisecond.
             self.time += 1
-            self.queue.send(encode_job(Sweep(kind="style", id=style, rebuild=True)), is_job=True)
-        self.queue.send(encode_job(self.chance.choice((SweepAll(), Sweep(kind="style", id=style)))), is_job=True)
+            self.queue.send(encode_job(Sweep(kind=kind, id=id_, rebuild=True)), is_job=True)
+        self.queue.send(encode_job(self.chance.choice((SweepAll(), Sweep(kind=kind, id=id_)))), is_job=True)
 
     def _collector(self) -> None:
         for _ in range(self.chance.choice((1, 5, 20))):
             self.scheduler.wait()
             with suppress(Crashed, StoreError, UnreadableManifest):
-                collect_garbage(self._environment(), self._collection(self.chance.choice(self.styles)))
+                collect_garbage(self._environment(), self.chance.choice(self.collections))
 
     def _vandal(self) -> None:
         for _ in range(self.vandal.chance.choice((1, 2, 4))):
             for _ in range(self.vandal.chance.choice((5, 20, 40))):
                 self.scheduler.wait()
-            self.vandal.strike([self._collection(style) for style in self.styles])
+            self.vandal.strike(self.collections)
             # A manifest is identified by its creation time; none is recreated within a millisecond.
             self.time += 1
 
@@ -171,7 +208,9 @@ class Simulation:
             self.scheduler.wait()
             try:
                 if self.chance.random() < 0.5:
-                    follower.follow(self._bucket(), self._each, limit=self.chance.choice((1, 2)))
+                    follower.follow(
+                        self._bucket(follower.collection.bucket), self._each, limit=self.chance.choice((1, 2))
+                    )
                 else:
                     self._read(follower)
             except (Crashed, StoreError):
@@ -185,22 +224,9 @@ class Simulation:
     def _read(self, follower: Follower) -> None:
         revision = self.chance.choice((None, None, max(1, follower.revision - 1)))
         limit = self.chance.choice((1, 2, 10))
-        if whole := read_whole(self._bucket(), self._each, follower.collection, limit, revision):
-            self.judge.reading(follower.collection, *whole)
-
-    def _notify(self, key: str, name: str) -> None:
-        shape = bridge_event if self.chance.random() < 0.2 else notification
-        body = shape(BUCKET, key, name)
-        self.queue.promise([key])
-        fate = self.chance.random()
-        if fate < 0.1 and self.loses_events:
-            self.judge.lost.append(key)
-        elif fate < 0.2:
-            self.sent_late.append(lambda: self.queue.send(body, [key]))
-        elif fate < 0.5:
-            self.scheduler.spawn(lambda: (self.scheduler.wait(), self.queue.send(body, [key])))
-        else:
-            self.queue.send(body, [key])
+        collection = follower.collection
+        if whole := read_whole(self._bucket(collection.bucket), self._each, collection, limit, revision):
+            self.judge.reading(collection, *whole)
 
     def _worker(self) -> None:
         batch = self.queue.receive(self.chance, self.batch)
@@ -275,24 +301,28 @@ class Simulation:
         self.judge.drift += swept.drift
         return False
 
-    def _bucket(self) -> SimulatedBucket:
+    def _bucket(self, bucket: str) -> SimulatedBucket:
         retained_since = days_before(self._now(), self.history_days)
         return SimulatedBucket(
-            self.truth,
+            self.truths[bucket],
             self.scheduler,
             self.chance,
             self.faults,
             self.page,
-            self.judge.on_write,
-            lambda key: self.judge.on_delete(key, retained_since),
+            lambda key: self.judge.on_write(bucket, key),
+            lambda key: self.judge.on_delete(bucket, key, retained_since),
             lambda: self.day,
         )
 
     def _environment(self) -> Environment:
         hasty = self.chance.random() < 0.1
+        stores = {bucket: self._bucket(bucket) for bucket in BUCKETS}
+        records = self.chance.choice(self.processes)
         return Environment(
-            stores={BUCKET: self._bucket()},
-            subscribed_at=lambda _collection: None,
+            stores=stores,
+            subscribed_at=lambda collection: subscription_record.subscribed_at(
+                stores[collection.bucket], collection, records
+            ),
             collections=COLLECTIONS,
             location=Location("us-east-1"),
             md5_max_bytes=1000,
@@ -329,19 +359,8 @@ class Simulation:
             self.faults.pop()
             raise Crashed
 
-    def _collection(self, style: str):
-        return COLLECTIONS.lookup("style", style)
-
-    def _key(self) -> str:
-        return f"styles/{self.chance.choice(self.styles)}/{self.chance.choice(self.names)}"
-
-    def _upload(self) -> str:
-        key = self._key()
-        body, metadata = contents.random_object(key.rpartition("/")[2], self.chance)
-        present = self.truth.upload(key, body, metadata=metadata)
-        if self.chance.random() < 0.2:  # a multipart upload: its ETag is not its MD5
-            self.truth.upload(key, body, metadata=metadata, etag=f"{present.etag}-2")
-        return key
+    def _last_modified(self) -> str:
+        return f"{self._now()[:19]}.000Z"  # whole seconds, as in S3
 
     def _now(self) -> str:
         self.time += self.ticks
@@ -352,18 +371,30 @@ def _message(delivery: Delivery) -> Message:
     return Message(delivery.id, delivery.body, 1 + delivery.repeated)
 
 
-def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    return [work(item) for item in items]
+def _new_history(chance: Random) -> History:
+    ids = chance.choice(((("style", "1"),),) * 7 + (_TWO_STYLES, *(_TWO_BUCKETS,) * 2))
+    collections = tuple(collection for kind, id_ in ids if (collection := COLLECTIONS.lookup(kind, id_)))
+    return History(collections, tuple(contents.names(chance)), Bounds.inline(chance))
 
 
 def simulate(seed: int) -> int:
     """Runs one seed; returns the number of commits. Raises ``Divergence``."""
-    simulation = Simulation(seed)
     try:
-        with simulation.bounds.in_force():
-            simulation.run()
+        first = Simulation(seed)
+        commits = first.complete()
+        if seed % REPEATED_OF == 0:
+            second = Simulation(f"again {seed}", first.history)
+            commits += second.complete()
+            _compare(first, second)
     except Exception as error:
         if isinstance(error, Divergence):
             raise
         raise Divergence(f"{type(error).__name__}: {error}") from error
-    return simulation.judge.commits
+    return commits
+
+
+def _compare(first: Simulation, second: Simulation) -> None:
+    for collection in first.collections:
+        contents_ = (content(run.truths[collection.bucket], collection) for run in (first, second))
+        if different := difference(*contents_):
+            raise Divergence(f"two schedules of the same changes leave {collection.kind}/{collection.id}: {different}")

@@ -53,17 +53,11 @@ def collections() -> Collections:
 
 
 def subscribed_at(collection: Collection) -> Timestamp | None:
-    """Returns since when the collection's changes are announced; None: its bucket's record does not have its prefix.
+    """Returns since when the collection's changes are announced, if its bucket's record has its prefix.
 
-    Reads the record until it has the prefix: its time stays the same for the life of the process. Raises
-    ``UnreadableRecord``, ``StoreError``.
+    See ``storage.subscription_record``. Raises ``UnreadableRecord``, ``StoreError``.
     """
-    records, bucket = _subscriptions(), collection.bucket
-    since = records[bucket].subscribed_at(collection.prefix) if bucket in records else None
-    if since is None and (record := subscription_record.read(store(collection), collection.root)):
-        records[bucket] = record
-        since = record.subscribed_at(collection.prefix)
-    return since
+    return subscription_record.subscribed_at(store(collection), collection, _subscriptions())
 
 
 @cache

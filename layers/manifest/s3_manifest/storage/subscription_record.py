@@ -6,13 +6,15 @@ it is always later than the moment from which the record can be read. A program 
 or later finds the time in the record.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.encoding import json_bytes
 from s3_manifest.manifest.model import SCHEMA, Strict, Timestamp, first_problem, timestamp
 from s3_manifest.storage.store import Conflict, OutcomeUnknown, Store, StoreError
@@ -52,7 +54,7 @@ class SubscriptionRecord(Strict):
         """
         return next((item.since for prefix, item in self.prefixes.items() if key.startswith(prefix)), None)
 
-    def with_deployment(self, deployment: str, prefixes: Collection[str], since: Timestamp) -> "SubscriptionRecord":
+    def with_deployment(self, deployment: str, prefixes: Sequence[str], since: Timestamp) -> "SubscriptionRecord":
         """The record after this deployment has subscribed to exactly these prefixes.
 
         A prefix that it has already keeps its time, a new one has ``since``, and its other prefixes are dropped. Other
@@ -82,8 +84,24 @@ def read(store: Store, root: str) -> SubscriptionRecord | None:
     return _decode(record_key(root), stored.body) if stored else None
 
 
+def subscribed_at(
+    store: Store, collection: Collection, records: MutableMapping[str, SubscriptionRecord]
+) -> Timestamp | None:
+    """Since when the collection's changes are announced; None: its bucket's record does not have its prefix yet.
+
+    ``records`` are those that the process has read, by bucket. The record is read until it has the prefix: then its
+    time is final. Raises ``UnreadableRecord``, ``StoreError``.
+    """
+    record = records.get(collection.bucket)
+    since = record.subscribed_at(collection.prefix) if record else None
+    if since is None and (record := read(store, collection.root)):
+        records[collection.bucket] = record
+        since = record.subscribed_at(collection.prefix)
+    return since
+
+
 def write(
-    store: Store, root: str, deployment: str, prefixes: Collection[str], now: Callable[[], Timestamp]
+    store: Store, root: str, deployment: str, prefixes: Sequence[str], now: Callable[[], Timestamp]
 ) -> SubscriptionRecord:
     """Records that this deployment is subscribed to exactly these prefixes of the bucket; returns the record.
 
@@ -116,7 +134,7 @@ def _next_start(now: Timestamp) -> Timestamp:
     return timestamp((datetime.fromisoformat(now) + _LEAD).replace(microsecond=0) + timedelta(seconds=1))
 
 
-def _without(record: SubscriptionRecord, deployment: str, times: Collection[Timestamp]) -> SubscriptionRecord:
+def _without(record: SubscriptionRecord, deployment: str, times: AbstractSet[Timestamp]) -> SubscriptionRecord:
     items = record.prefixes.items()
     others = {prefix: item for prefix, item in items if item.deployment != deployment or item.since not in times}
     return SubscriptionRecord(prefixes=others)
