@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
+from unit.values import ACTOR, STYLE
 
 from s3_manifest.manifest.model import timestamp
 from s3_manifest.storage import subscription_record
@@ -180,3 +181,28 @@ def test_an_empty_record_is_read():
     store = MemoryStore()
     store.upload(KEY, b'{"schema":1}')
     assert subscription_record.read(store, ROOT) == SubscriptionRecord()
+
+
+def test_the_record_is_read_until_it_has_the_prefix_and_then_not_again():
+    store, records, since = MemoryStore(), {}, []
+    for subscribe in (
+        lambda: None,
+        lambda: write(store, "others/"),
+        lambda: write(store, "styles/"),
+        lambda: store.remove(KEY),
+    ):
+        subscribe()
+        since.append(subscription_record.subscribed_at(store, STYLE, records))
+    assert since == [None, None, AFTER_NOON, AFTER_NOON]
+    assert subscription_record.subscribed_at(store, ACTOR, records) is None
+
+
+def test_each_bucket_has_its_own_record():
+    stores = {bucket: MemoryStore() for bucket in ("one", "two")}
+    write(stores["one"], "styles/")
+    write(stores["two"], "styles/", at=LATER)
+    records, collections = {}, [STYLE._replace(bucket=bucket) for bucket in stores]
+    assert [subscription_record.subscribed_at(stores[item.bucket], item, records) for item in collections] == [
+        AFTER_NOON,
+        "2026-12-24T18:00:02.000Z",
+    ]
