@@ -19,19 +19,24 @@ class Several:
 
     def put(self, name: str, *filenames: str, **more: Any) -> Collection:
         """Stores files and commits them to the manifest of that collection."""
+        self.sides.collection = self._named(name)
+        self.sides.put(*filenames, **more)
+        return self.sides.collection
+
+    def commit(self, name: str, *filenames: str) -> None:
+        """Commits files that are stored."""
+        self.sides.collection = self._named(name)
+        self.sides.commit(*filenames)
+
+    def _named(self, name: str) -> Collection:
         kind, _, collection_id = name.partition("/")
         collection = self.sides.collections.lookup(kind, collection_id)
         assert collection
-        self.sides.collection = collection
-        self.sides.put(*filenames, **more)
         return collection
 
     def put_uncommitted(self, name: str, filename: str) -> None:
         """Stores a file that is not in the manifest of that collection yet."""
-        kind, _, collection_id = name.partition("/")
-        collection = self.sides.collections.lookup(kind, collection_id)
-        assert collection
-        self.sides.collection = collection
+        self.sides.collection = self._named(name)
         self.sides.put_uncommitted(filename)
 
     def lines(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> list[dict[str, Any]]:
