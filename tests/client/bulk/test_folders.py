@@ -62,7 +62,7 @@ def test_two_kinds_with_the_same_id_need_the_kind_in_the_template():
 @pytest.mark.parametrize(("one", "other"), [("Fox", "fox"), ("\u00e9", "e\u0301")])
 @pytest.mark.parametrize("is_folding", [True, False])
 def test_ids_that_the_disk_takes_for_the_same_name_are_refused_only_there(monkeypatch, one, other, is_folding):
-    monkeypatch.setattr(folders, "_is_folding", lambda _: is_folding)
+    monkeypatch.setattr(folders, "_is_folding", lambda *_: is_folding)
     both = [collection(f"style/{one}"), collection(f"style/{other}")]
     if is_folding:
         with pytest.raises(Invalid, match="would share"):
@@ -71,8 +71,11 @@ def test_ids_that_the_disk_takes_for_the_same_name_are_refused_only_there(monkey
         assert len(local_paths("data/{id}", both)) == 2
 
 
-def test_whether_the_disk_ignores_case_is_tried_with_an_existing_folder(tmp_path):
+def test_whether_the_disk_takes_two_names_for_the_same_is_tried_beside_them(tmp_path):
     (tmp_path / "Sub").mkdir()
-    assert folders._is_folding(tmp_path / "Sub/new/x") == (tmp_path / "sUB").exists()
-    (tmp_path / "sUB").mkdir(exist_ok=True)
-    assert folders._is_folding(tmp_path / "Sub/new/x") == (tmp_path / "sUB").samefile(tmp_path / "Sub")
+    one, other = tmp_path / "Sub/new/Fox/x", tmp_path / "Sub/new/fox/x"
+    found = folders._is_folding(one, other)
+    assert list((tmp_path / "Sub").iterdir()) == []
+    one.mkdir(parents=True)
+    assert found == other.exists()
+    assert folders._is_folding(one, one)

@@ -4,6 +4,7 @@ import pytest
 from client.transfers import refusal
 
 from s3_manifest_cli import Invalid, NotFound, select
+from s3_manifest_cli.client.bulk.patterns import parse_names
 from s3_manifest_cli.client.manifests import direct
 
 
@@ -114,3 +115,9 @@ def test_a_kind_that_cannot_be_listed_is_a_failure_and_the_others_are_selected(f
     assert name == f"actor/* in bucket {four.sides.bucket.name}"
     assert error.code == "AccessDenied"
     assert select(four.sides.deployment, ["actor/*"]).collections == []
+
+
+def test_only_line_ends_separate_the_names_of_a_list():
+    """An id may have characters that end a line elsewhere; what follows them is not the name of another collection."""
+    text = "style/a\u2028style/b\r\n\n# all\n\tstyle/16 \nstyle/c\u00a0\nstyle/d\x0bstyle/e"
+    assert parse_names(text) == ["style/a\u2028style/b", "style/16", "style/c\u00a0", "style/d\x0bstyle/e"]

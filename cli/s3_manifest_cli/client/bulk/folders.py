@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.bulk.patterns import ID, KIND
@@ -61,7 +62,7 @@ def _check_distinct(template: str, paths: dict[Collection, Path]) -> None:
         key = str(path)
         folded = normalize_name(key, _FOLDING)
         other = owners.setdefault(folded, collection)
-        if other is collection or (paths[other] != path and not _is_folding(path)):
+        if other is collection or (paths[other] != path and not _is_folding(path, paths[other])):
             continue
         names = f"{other.kind}/{other.id} and {collection.kind}/{collection.id}"
         if other.kind != collection.kind and KIND not in template:
@@ -71,10 +72,16 @@ def _check_distinct(template: str, paths: dict[Collection, Path]) -> None:
         raise Invalid(f"{names} would share {path}.", remedy=remedy)
 
 
-def _is_folding(path: Path) -> bool:
-    """Whether the disk treats names that differ only in case as the same: tried with the first existing parent."""
-    for parent in path.absolute().parents:
-        other = parent.with_name(parent.name.swapcase()) if parent.name else parent
-        if parent.exists() and other != parent:
-            return other.exists() and other.samefile(parent)
-    return _HAS_FOLDING
+def _is_folding(path: Path, other: Path) -> bool:
+    """Whether the disk treats both as the same: tried with their names in a new folder beside them."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with TemporaryDirectory(prefix="probe-", dir=parent) as probe:
+            for name, respelled in zip(path.parts, other.parts, strict=True):
+                if name != respelled:
+                    (Path(probe) / name).mkdir(exist_ok=True)
+                    if not (Path(probe) / respelled).exists():
+                        return False
+    except OSError:
+        return _HAS_FOLDING
+    return True

@@ -17,6 +17,9 @@ def is_pattern(name: str) -> bool:
 
 
 def parse_names(text: str) -> list[str]:
-    """The names and patterns of a list: one per line, without blank lines and comments, which begin with ``#``."""
-    lines = map(str.strip, text.splitlines())
+    """The names and patterns of a list: one per line, without blank lines and comments, which begin with ``#``.
+
+    Only LF and CRLF end a line: in an id, other characters that ``splitlines`` ends one at would begin another name.
+    """
+    lines = (line.strip(" \t\r") for line in text.split("\n"))
     return [line for line in lines if line and not line.startswith("#")]
