@@ -115,7 +115,8 @@ def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:
         if statement["Effect"] != effect:
             continue
         for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
-            found.setdefault(action, set()).add(target(statement["Resource"]))
+            resource = statement.get("Resource") or statement["NotResource"]
+            found.setdefault(action, set()).add(target(resource))
     return found
 
 
@@ -208,8 +209,21 @@ def test_a_function_has_exactly_these_permissions(function, actions):
     assert allowed(function) == actions
 
 
-def test_the_edit_function_may_write_everything_except_manifests():
-    assert allowed("EditFunction", "Deny") == {"s3:PutObject": {MANIFESTS}, "s3:DeleteObject": {MANIFESTS}}
+IN_ANY_BUCKET = "*/${ManifestRoot}*"
+
+
+@pytest.mark.parametrize(
+    ("function", "actions"),
+    [
+        ("ReconcileFunction", {"s3:PutObject"}),
+        ("SweepFunction", {"s3:PutObject", "s3:DeleteObject"}),
+        ("QueryFunction", {"s3:GetObject"}),
+        ("EditFunction", {"s3:PutObject", "s3:DeleteObject"}),
+    ],
+)
+def test_a_function_is_denied_these_actions(function, actions):
+    """Outside of the manifest root, and for the edit function below it; see ``test_template_buckets``."""
+    assert allowed(function, "Deny") == {action: {IN_ANY_BUCKET} for action in actions}
 
 
 def test_the_queue_policy_allows_each_queue_only_its_own_senders():

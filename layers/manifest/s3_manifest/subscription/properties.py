@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from s3_manifest.manifest.collections import DEFAULT_ROOT, Collections, parse_collections
+from s3_manifest.manifest.collections import Collections, parse_collections
 
 
 class InvalidRequest(ValueError):
@@ -78,10 +78,3 @@ class Properties(AnyProperties):
                     f"collection {pattern.kind!r} is in bucket {pattern.bucket}, which is neither the stack's own"
                     f" ({self.bucket}) nor one of AdditionalBuckets: add it to them, or correct Collections"
                 )
-        others = [bucket for bucket in collections.buckets if bucket != self.bucket and bucket in self.buckets]
-        if others and self.manifest_root != DEFAULT_ROOT:
-            yield (
-                f"ManifestRoot is {self.manifest_root!r}, and collections in additional buckets ({', '.join(others)})"
-                f" need {DEFAULT_ROOT!r}: the functions' roles may write manifests there only. Use the default, or"
-                " deploy another stack for these buckets"
-            )
