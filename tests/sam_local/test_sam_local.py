@@ -132,7 +132,7 @@ class TestReconcile:
                     "generated_at": None,
                     "generation_id": 3,
                     "generation_type": "declared",
-                    "source": "s3_event",
+                    "source": "s3_scan",
                     "good": True,
                     "labels": [],
                     "metadata": {},
