@@ -20,7 +20,7 @@ from botocore.config import Config
 from benchmarks.legacy_sample import Sample, sample
 from benchmarks.legacy_truth import differences
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.stack import Stack, local_stack
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK, Stack, local_stack
 from s3_manifest_cli.terminal.failures import DIFFERENCES
 
 THREADS = 16
@@ -69,7 +69,7 @@ def _kill(stack: Stack, folder: str, tree: Sample) -> int:
     """Starts the migration and kills it when a quarter of the images is stored; the number of stored images."""
     before, quarter = _stored(stack), tree.counts["local_only"] // 4
     with subprocess.Popen(
-        _line(stack, folder), env=_account(stack), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        _line(folder), env=_account(stack), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         while _stored(stack) - before < quarter and process.poll() is None:
             time.sleep(0.02)
@@ -81,7 +81,7 @@ def _kill(stack: Stack, folder: str, tree: Sample) -> int:
 
 
 def _stored(stack: Stack) -> int:
-    pages = stack.platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack.bucket, Prefix="system_")
+    pages = stack.platform.client("s3").get_paginator("list_objects_v2").paginate(Bucket=ACTOR_BUCKET, Prefix="system_")
     return sum(item["Key"].endswith((".png", ".PNG")) for page in pages for item in page.get("Contents", ()))
 
 
@@ -120,19 +120,19 @@ def _store(stack: Stack, tree: Sample) -> None:
     s3 = stack.platform.client("s3", Config(max_pool_connections=THREADS))
 
     def store(item: tuple[str, bytes]) -> None:
-        s3.put_object(Bucket=stack.bucket, Key=item[0], Body=item[1], ContentType="image/png")
+        s3.put_object(Bucket=ACTOR_BUCKET, Key=item[0], Body=item[1], ContentType="image/png")
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(store, tree.objects.items()))
 
 
 def _command(stack: Stack, folder: str, *more: str) -> "subprocess.CompletedProcess[str]":
-    command = [*_line(stack, folder), *more]
+    command = [*_line(folder), *more]
     return subprocess.run(command, env=_account(stack), capture_output=True, text=True, check=False)
 
 
-def _line(stack: Stack, folder: str) -> list[str]:
-    return [sys.executable, "-m", "s3_manifest_cli", "migrate", folder, "--bucket", stack.bucket]
+def _line(folder: str) -> list[str]:
+    return [sys.executable, "-m", "s3_manifest_cli", "migrate", folder, "--stack", STACK]
 
 
 def _account(stack: Stack) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""One local stack for all tests of this folder; each test has its own collection."""
+"""One local stack with two buckets for all tests of this folder; each test has its own collection."""
 
 import io
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,11 @@ import pytest
 
 import s3_manifest_cli.local_stack.stack
 from s3_manifest_cli.local_stack.platform import running_platform
-from s3_manifest_cli.local_stack.stack import Stack, deploy
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, Stack, deploy_two_buckets
 
 _NUMBERS = count(1)
 _POLL_SECONDS = 2
 _PARAMETERS = {
-    "BucketName": "storyboard-user-files",
     "AnnounceChanges": "true",
     "CreateDashboard": "true",
 }
@@ -51,7 +51,7 @@ def _with_short_recheck(code: Path) -> bytes:
 @pytest.fixture(scope="session")
 def stack(short_recheck: None) -> Iterator[Stack]:
     with running_platform() as platform:
-        yield deploy(platform, "s3-manifest", _PARAMETERS)
+        yield deploy_two_buckets(platform, _PARAMETERS)
 
 
 @pytest.fixture(scope="session")
@@ -80,19 +80,24 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def silenced(stack: Stack, s3: Any) -> Any:
-    """Turns the bucket's notifications off while the block runs."""
-    configuration = s3.get_bucket_notification_configuration(Bucket=stack.bucket)
-    del configuration["ResponseMetadata"]
+def silenced(stack: Stack, s3: Any) -> AbstractContextManager[None]:
+    """Turns the notifications of both buckets off while the block runs."""
+    buckets = (stack.bucket, ACTOR_BUCKET)
+    configurations = {bucket: s3.get_bucket_notification_configuration(Bucket=bucket) for bucket in buckets}
+    for configuration in configurations.values():
+        del configuration["ResponseMetadata"]
 
-    class Silence:
-        def __enter__(self):
-            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration={})
+    @contextmanager
+    def silence() -> Iterator[None]:
+        for bucket in buckets:
+            s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+        try:
+            yield
+        finally:
+            for bucket, configuration in configurations.items():
+                s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
 
-        def __exit__(self, *_):
-            s3.put_bucket_notification_configuration(Bucket=stack.bucket, NotificationConfiguration=configuration)
-
-    return Silence()
+    return silence()
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,14 @@ from urllib.parse import quote
 import boto3
 import pytest
 
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, parse_collections
+from s3_manifest.manifest.collections import DEFAULT_ROOT, parse_collections
 from s3_manifest_cli.client.access.http_api import HttpApi
 from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, BUCKET, PARAMETERS
 from s3_manifest_cli.training_data.http import HttpService
 
-COLLECTIONS = parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, "")
+COLLECTIONS = parse_collections(PARAMETERS["Collections"], DEFAULT_ROOT, BUCKET)
 NUMBERS = itertools.count(1)
 
 
@@ -23,11 +24,11 @@ def api(stack):
 
 
 @pytest.fixture
-def names_in(stack, s3):
+def names_in(s3):
     """Returns the names of the objects below a prefix."""
 
-    def names_in(prefix):
-        listed = s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix).get("Contents", [])
+    def names_in(prefix, bucket=BUCKET):
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
         return {entry["Key"].removeprefix(prefix) for entry in listed}
 
     return names_in
@@ -55,8 +56,8 @@ def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_
     style, actor = f"{unusual} {number}", f"{400 + number:04}_{unusual}"
     manifests, training = HttpManifests(api, COLLECTIONS), HttpService(api)
     prefix, filename = f"system_actors/training_data/{actor}/", f"sub/{unusual}.png"
-    for key in (f"styles/{style}/a.png", prefix + filename):
-        s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
+    for bucket, key in ((BUCKET, f"styles/{style}/a.png"), (ACTOR_BUCKET, prefix + filename)):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"bytes")
     collection = COLLECTIONS.lookup("style", style)
     row = eventually(lambda: [entry for entry in manifests.collections() if entry.id == style], bool)
     assert row[0].total_files == 1
@@ -69,4 +70,4 @@ def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_
     (image,) = training.read(actor, force_rescan=False, wait_seconds=20)["images"]
     assert (image["filename"], image["good"]) == (filename, False)
     deleted = training.delete(actor, filename, image["etag"])
-    assert (deleted["actor_name"], names_in(prefix)) == (actor, {"prompt_metadata.json"})
+    assert (deleted["actor_name"], names_in(prefix, ACTOR_BUCKET)) == (actor, {"prompt_metadata.json"})

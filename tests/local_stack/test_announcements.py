@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET
+
 PATTERN = {
     "source": ["s3-manifest"],
     "detail-type": ["Manifest Changed"],
@@ -38,7 +40,7 @@ def received(stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
 def test_each_revision_reaches_a_rule_that_matches_its_kind(stack, s3, style, manifest_when, received, eventually):
     style = f"announced größe 🎨 {style}"
     key = f"styles/{style}/image.png"
-    s3.put_object(Bucket=stack.bucket, Key="system_actors/training_data/announced/a.png", Body=b"of another kind")
+    s3.put_object(Bucket=ACTOR_BUCKET, Key="system_actors/training_data/announced/a.png", Body=b"of another kind")
     s3.put_object(Bucket=stack.bucket, Key=key, Body=b"bytes")
     manifest = manifest_when(style, lambda m: m["total_files"] == 1)
     (event,) = eventually(received, bool)

@@ -9,6 +9,7 @@ from unit.docs.pages import example, page, section
 
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ def test_the_python_example_of_the_client_runs(shell, stack, s3, manifest_when, 
 
 def test_the_python_example_of_training_data_runs(shell, stack, s3, eventually, capsys):
     for name in ("image_000.png", "image_007.png"):
-        s3.put_object(Bucket=stack.bucket, Key=f"{ACTOR}/{name}", Body=name.encode())
+        s3.put_object(Bucket=ACTOR_BUCKET, Key=f"{ACTOR}/{name}", Body=name.encode())
     eventually(
         lambda: stack.get("/api/training-data/42"),
         lambda answer: answer.status == 200 and answer.body["total_images"] == 2,

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from s3_manifest_cli.local_stack.stack import http_put
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, http_put
 
 CLIENTS, TIMES = 4, 3
 
@@ -96,7 +96,7 @@ def test_a_whole_collection_is_deleted(stack, s3, style, manifest_when):
 
 
 def test_a_rescan_of_an_actor_is_requested_by_its_number(stack, s3, eventually):
-    put(s3, stack, "system_actors/training_data/0042_european_30_male/a.png")
+    s3.put_object(Bucket=ACTOR_BUCKET, Key="system_actors/training_data/0042_european_30_male/a.png", Body=b"bytes")
     answer = stack.send("POST", "/api/training-data/42/rescan")
     assert answer.status == 202
     path = answer.body["manifest"]

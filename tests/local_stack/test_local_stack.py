@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from local_stack.stacks import http_get
 
-from s3_manifest_cli.local_stack.stack import Stack
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, BUCKET, Stack
 
 ODD_NAMES = (
     "plain.png",
@@ -144,9 +144,10 @@ def test_the_catalog_lists_the_collection_with_its_path(stack, s3, style, manife
     assert (page.status, page.body["files"][0]["filename"]) == (200, "image.png")
 
 
-@pytest.mark.parametrize("prefix", ["styles/", "system_actors/training_data/"])
-def test_the_bucket_sends_notifications_for_each_collection_prefix(stack, s3, prefix):
-    configured = s3.get_bucket_notification_configuration(Bucket=stack.bucket)["QueueConfigurations"]
+@pytest.mark.parametrize(
+    ("bucket", "prefix"), [(BUCKET, "styles/"), (ACTOR_BUCKET, "system_actors/training_data/")], ids=["own", "other"]
+)
+def test_each_bucket_sends_notifications_for_the_prefixes_of_its_own_collections(stack, s3, bucket, prefix):
+    configured = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     rules = [item["Filter"]["Key"]["FilterRules"] for item in configured]
-    assert [{"Name": "prefix", "Value": prefix}] in rules
-    assert len(rules) == 2
+    assert rules == [[{"Name": "prefix", "Value": prefix}]]

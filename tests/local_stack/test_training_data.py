@@ -7,6 +7,7 @@ import pytest
 
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK
 from s3_manifest_cli.training_data import (
     Invalid,
     LocalImage,
@@ -34,7 +35,7 @@ def api(through, stack, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", stack.platform.endpoint)
     if through == "http":
         return get_training_data_api(stack.api_url)
-    return get_training_data_api(bucket=stack.bucket, sweep_queue_url=stack.outputs["SweepQueueUrl"])
+    return get_training_data_api(stack=STACK)
 
 
 @pytest.fixture
@@ -137,8 +138,8 @@ def linked(folder):
 def test_a_sync_uploads_missing_files_to_an_actor_whose_objects_have_no_events_yet(
     api, actor, stack, s3, pictures, eventually
 ):
-    s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
-    s3.put_object(Bucket=stack.bucket, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
+    s3.put_object(Bucket=ACTOR_BUCKET, Key=f"{ACTORS}{actor}/only-s3.png", Body=b"s3")
+    s3.put_object(Bucket=ACTOR_BUCKET, Key=f"{ACTORS}{actor}/b c.png", Body=b"other bytes")
     pictures = linked(pictures)
     sync = TrainingDataSync(api)
     # The first event may be processed before the second upload.
@@ -218,11 +219,11 @@ def test_staged_changes_are_listed_and_failed_ones_stay_staged(api, actor, pictu
     saved = manifest.save()
     assert (saved["uploaded"], saved["updated"], saved["removed"], saved["failed"]) == ([replaced], [], [], {})
     prefix = f"{ACTORS}{actor}/"
-    stored = s3.list_objects_v2(Bucket=stack.bucket, Prefix=f"{prefix}staged/")["Contents"]
+    stored = s3.list_objects_v2(Bucket=ACTOR_BUCKET, Prefix=f"{prefix}staged/")["Contents"]
     assert [image["Key"].removeprefix(prefix) for image in stored] == [described, hidden, replaced]
-    sidecar = json.loads(s3.get_object(Bucket=stack.bucket, Key=f"{prefix}prompt_metadata.json")["Body"].read())
+    sidecar = json.loads(s3.get_object(Bucket=ACTOR_BUCKET, Key=f"{prefix}prompt_metadata.json")["Body"].read())
     assert sidecar[hidden] == {"hidden": True, "labels": ["blurry"]}
-    body = s3.get_object(Bucket=stack.bucket, Key=prefix + replaced)["Body"].read()
+    body = s3.get_object(Bucket=ACTOR_BUCKET, Key=prefix + replaced)["Body"].read()
     assert body == (pictures / "b c.png").read_bytes()
 
 

@@ -10,7 +10,7 @@ from s3_manifest_cli.local_stack.demo_actor import run_actor_demo
 from s3_manifest_cli.local_stack.demo_copy import run_copy_demo
 from s3_manifest_cli.local_stack.demo_output import DemoFailed, headline, print_json, request, url
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.stack import Query, Stack, local_stack
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, Query, Stack, local_stack
 
 STYLE, ACTOR = "styles/16/", "system_actors/training_data/0042_european_30_male/"
 _TIMEOUT_SECONDS = 60
@@ -36,18 +36,18 @@ def run_style_demo(stack: Stack) -> None:
     """Uploads, overwrites, deletes, and prints the manifest after each. Raises ``DemoFailed``."""
     s3 = stack.platform.client("s3")
 
-    def upload(key: str, body: bytes, **metadata: str) -> None:
-        s3.put_object(Bucket=stack.bucket, Key=key, Body=body, ContentType="image/png", Metadata=metadata)
-        click.echo(f"  PUT s3://{stack.bucket}/{key}  {len(body)} bytes" + (f"  {metadata}" if metadata else ""))
+    def upload(key: str, body: bytes, bucket: str = stack.bucket, **metadata: str) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="image/png", Metadata=metadata)
+        click.echo(f"  PUT s3://{bucket}/{key}  {len(body)} bytes" + (f"  {metadata}" if metadata else ""))
 
     headline("1. Two pictures of a style, with their prompts (the first time, the functions have to start)")
     upload(f"{STYLE}image_001.png", png(64, (200, 80, 40)), prompt="a lighthouse at dusk, dynamic simplicity")
     upload(f"{STYLE}image_002.png", png(48, (40, 160, 90)), prompt="a fox in the reeds", **{"generation-id": "7"})
     _print_manifest(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 2)
 
-    headline("2. Two training pictures of an actor, in another collection")
-    upload(f"{ACTOR}portrait.png", png(32, (90, 90, 220)))
-    upload(f"{ACTOR}profile left.png", png(32, (220, 90, 220)))
+    headline("2. Two training pictures of an actor, in another bucket")
+    upload(f"{ACTOR}portrait.png", png(32, (90, 90, 220)), ACTOR_BUCKET)
+    upload(f"{ACTOR}profile left.png", png(32, (220, 90, 220)), ACTOR_BUCKET)
     _print_manifest(stack, _ACTOR_QUERY, lambda manifest: manifest["total_files"] == 2)
 
     headline("3. One picture is overwritten")
@@ -60,7 +60,7 @@ def run_style_demo(stack: Stack) -> None:
     click.echo(f"  DELETE s3://{stack.bucket}/{STYLE}image_002.png")
     _print_manifest(stack, _STYLE_QUERY, lambda manifest: manifest["total_files"] == 1)
 
-    headline("5. All collections")
+    headline("5. All collections, of both buckets")
     print_json(request(stack, "GET", "/api/manifests").body)
 
     headline("6. The style's changes, and its first revision")

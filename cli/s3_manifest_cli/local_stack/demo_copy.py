@@ -1,4 +1,4 @@
-"""The part of the demo about a local copy, with the commands that a user types."""
+"""The part of the demo about local copies, with the commands that a user types."""
 
 import os
 import subprocess
@@ -8,17 +8,18 @@ from pathlib import Path
 
 import click
 
+from s3_manifest_cli.local_stack.demo_actor import ACTOR, NUMBER
 from s3_manifest_cli.local_stack.demo_output import DemoFailed, headline
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.stack import Stack
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK, Stack
 
 COLLECTION = "style/17"
 _PROMPTS = {"fox.png": "a fox in the reeds", "owl.png": "an owl at night", "sea.png": "the sea in winter"}
 
 
 def run_copy_demo(stack: Stack) -> None:
-    """Uploads a folder, damages and repairs the copy, and restores an old version. Raises ``DemoFailed``."""
+    """Uploads a folder, repairs the copy, restores an old version, and reads both buckets. Raises ``DemoFailed``."""
     with tempfile.TemporaryDirectory(prefix="s3-manifest-") as name:
         folder = Path(name)
         pictures = folder / "pictures"
@@ -31,7 +32,7 @@ def run_copy_demo(stack: Stack) -> None:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": REGION,
-            "S3_MANIFEST_BUCKET": stack.bucket,
+            "S3_MANIFEST_STACK": STACK,
             "S3_MANIFEST_CACHE": str(folder / "cache"),
         }
 
@@ -69,3 +70,8 @@ def run_copy_demo(stack: Stack) -> None:
         run(f"s3-manifest history {COLLECTION}")
         run(f"s3-manifest export {COLLECTION} md5sum --output MD5SUMS")
         run("cd pictures; md5sum --check ../MD5SUMS")
+
+        headline("15. The stack's name is enough for both buckets")
+        run("s3-manifest ls")
+        run(f"s3-manifest pull actor/{NUMBER} actor")
+        run(f"s3-manifest verify actor s3://{ACTOR_BUCKET}/system_actors/training_data/{ACTOR}/")

@@ -10,7 +10,9 @@ import click
 from s3_manifest_cli.local_stack.artifacts import cache_folder
 from s3_manifest_cli.local_stack.pictures import png
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
-from s3_manifest_cli.local_stack.stack import STACK, local_stack
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK, local_stack
+
+_STYLE, _ACTOR = "styles/16/", "system_actors/training_data/0007_asian_25_female/"
 
 
 def run_serve(port: int) -> None:
@@ -22,10 +24,12 @@ def run_serve(port: int) -> None:
         endpoint = stack.platform.endpoint
         credentials = f"AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY} AWS_DEFAULT_REGION={REGION}"
         click.secho("\nChange something in S3, with any client:", bold=True)
-        click.echo(f"  {credentials} aws s3 cp --endpoint-url {endpoint} {sample} s3://{stack.bucket}/styles/16/")
+        for prefix in (f"{stack.bucket}/{_STYLE}", f"{ACTOR_BUCKET}/{_ACTOR}"):
+            click.echo(f"  {credentials} aws s3 cp --endpoint-url {endpoint} {sample} s3://{prefix}")
         click.secho("\nRead its manifest:", bold=True)
         signing = f"--aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY}:{SECRET_KEY}"
-        click.echo(f"  curl {signing} '{stack.api_url}/api/s3/manifest?styleId=16'")
+        for query in ("/api/s3/manifest?styleId=16", "/api/training-data/7"):
+            click.echo(f"  curl {signing} '{stack.api_url}{query}'")
         click.secho("\nDownload a copy:", bold=True)
         client = f"AWS_ENDPOINT_URL={endpoint} {credentials} S3_MANIFEST_STACK={STACK}"
         program = Path(sys.argv[0]).absolute()
@@ -34,7 +38,7 @@ def run_serve(port: int) -> None:
         click.echo(f"  export PATH={shlex.quote(str(program.parent))}:$PATH {client}")
         click.echo(f"\n  stack      {STACK}")
         click.echo(f"  endpoint   {endpoint}  (access key {ACCESS_KEY}, secret key {SECRET_KEY}, region {REGION})")
-        click.echo(f"  bucket     {stack.bucket}")
+        click.echo(f"  buckets    {stack.bucket} for styles, {ACTOR_BUCKET} for actors")
         click.echo(f"  HTTP API   {stack.api_url}")
         click.echo(f"  log        {stack.platform.log}")
         click.echo("\nCtrl-C stops it and deletes everything in it.")

@@ -23,7 +23,13 @@ from s3_manifest_cli.local_stack.artifacts import PROJECT, function_zip, layer_i
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
 
 STACK = "s3-manifest"
-BUCKET = "storyboard-user-files"
+BUCKET, ACTOR_BUCKET = "storyboard-user-files", "story-boards-assets"
+PARAMETERS = {
+    "BucketName": BUCKET,
+    "AdditionalBuckets": ACTOR_BUCKET,
+    "Collections": f"style=styles/{{style_id}}/,actor=s3://{ACTOR_BUCKET}/system_actors/training_data/{{actor_id}}/",
+}
+"""Styles are in the stack's own bucket, actors in one that exists before the stack."""
 
 _ARTIFACTS = "s3-manifest-artifacts"
 # API Gateway answers within 30.
@@ -51,7 +57,7 @@ class Stack:
 
     @property
     def bucket(self) -> str:
-        """The bucket's name."""
+        """The name of the stack's own bucket."""
         return self.outputs["BucketName"]
 
     @property
@@ -116,6 +122,12 @@ def deploy(platform: Platform, name: str, parameters: Mapping[str, str] | None =
     return existing_stack(platform, name)
 
 
+def deploy_two_buckets(platform: Platform, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Creates the actors' bucket and deploys the stack with ``PARAMETERS`` and these. Raises as ``deploy``."""
+    platform.client("s3").create_bucket(Bucket=ACTOR_BUCKET)
+    return deploy(platform, STACK, PARAMETERS | dict(parameters or {}))
+
+
 def deployment_request(platform: Platform, name: str, parameters: Mapping[str, str] | None) -> dict[str, Any]:
     """Uploads code and template; returns the parameters of a request that creates or updates a stack."""
     body = json.dumps(_package(template(), platform)).encode()
@@ -176,5 +188,5 @@ def local_stack(port: int = 0) -> Iterator[Stack]:
     with running_platform(port) as platform:
         click.echo(f"  S3, SQS, Lambda and API Gateway answer at {platform.endpoint} (MiniStack)")
         with _step("Deploying template.yaml through CloudFormation"):
-            stack = deploy(platform, STACK, {"BucketName": BUCKET})
+            stack = deploy_two_buckets(platform)
         yield stack
