@@ -28,6 +28,12 @@ class Several:
         self.sides.collection = self._named(name)
         self.sides.commit(*filenames)
 
+    def delete(self, name: str, filename: str) -> None:
+        """Deletes a file, also from the manifest of that collection."""
+        self.sides.collection = self._named(name)
+        self.sides.delete(filename)
+        self.sides.commit(filename)
+
     def _named(self, name: str) -> Collection:
         kind, _, collection_id = name.partition("/")
         collection = self.sides.collections.lookup(kind, collection_id)

@@ -110,6 +110,27 @@ def test_a_refused_plan_of_one_collection_does_not_stop_the_others(three, data):
     assert (data / "17/new.png").read_bytes() == content_of("new.png")
 
 
+@pytest.mark.parametrize("verb", ["pull", "push"])
+def test_the_limit_of_deletions_is_for_all_collections_together(three, data, verb):
+    three.sides.call("pull", "style/*", data / "{id}")
+    both = [data / "16/a.png", data / "17/a.png"]
+    if verb == "pull":
+        for style in ("style/16", "style/17"):
+            three.delete(style, "a.png")
+    else:
+        for path in both:
+            path.unlink()
+    places = ("style/*", data / "{id}") if verb == "pull" else (data / "{id}", "style/*")
+    *lines, total = three.lines(verb, *places, "--delete", "--max-delete", 1, exit_code=3)
+    (refused,) = (line for line in lines if "error" in line)
+    assert refused["code"] == "refused"
+    assert "Would delete 1 file, besides 1 of other collections; the limit is 1." in refused["error"]
+    assert (total["total"]["failed"], total["total"]["counts"]["deleted"]) == (1, 1)
+    keys = [f"styles/{style}/a.png" for style in ("16", "17")]
+    left = [path for path in both if path.exists()] if verb == "pull" else set(keys) & {*three.sides.bucket.keys()}
+    assert len(left) == 1
+
+
 def test_an_unchanged_selection_costs_one_listing_and_no_request_per_collection(three, data):
     three.sides.call("pull", "style/*", data / "{id}")
     three.requests()

@@ -32,7 +32,8 @@ class SyncOptions(NamedTuple):
     is the side that wins a conflict of a sync. ``upload_metadata`` becomes user metadata of all uploaded files.
     ``revision`` or ``at``, a time, select what a restore brings back; by default the current files.
     ``progress`` reports how far it is, and ``cancellation`` ends it: the call then raises ``Cancelled``.
-    ``shared`` is what ``for_each`` lets several collections use together.
+    ``shared`` is what ``for_each`` lets several collections use together: ``max_delete`` then limits the sum of their
+    deletions.
     """
 
     delete: bool = False

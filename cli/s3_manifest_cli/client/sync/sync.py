@@ -177,6 +177,8 @@ def refusal(
         check_deletions(plan, facts, datetime.now(UTC), max_delete=options.max_delete)
         if local and plan.select("delete_remote"):
             _check_folder_is_read(plan, local, filters)
+        if options.shared:
+            options.shared.count_deletions(len(plan.select("delete_local", "delete_remote")), options.max_delete)
     except Refused as error:
         if not options.dry_run:
             raise

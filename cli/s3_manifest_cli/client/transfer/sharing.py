@@ -1,4 +1,4 @@
-"""Lets several plans run at the same time with the connections and the memory of one."""
+"""Lets several plans run at the same time with the connections, the memory and the limit of deletions of one."""
 
 import threading
 from contextlib import ExitStack
@@ -8,6 +8,7 @@ import boto3
 
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
+from s3_manifest_cli.errors import Refused
 
 if TYPE_CHECKING:  # imported when a plan transfers something
     from s3_manifest_cli.client.transfer.objects import Objects
@@ -24,6 +25,7 @@ class SharedObjects:
         self._budget: MemoryBudget | None = None
         self._lock = threading.Lock()
         self._buckets: dict[str, Objects] = {}
+        self._deletions = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -31,6 +33,17 @@ class SharedObjects:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def count_deletions(self, count: int, limit: int) -> None:
+        """Adds those of a plan. Raises ``Refused``, and adds none, if all plans together would delete more."""
+        with self._lock:
+            if count and self._deletions + count > limit:
+                files = "1 file" if count == 1 else f"{count:,} files"
+                raise Refused(
+                    f"Would delete {files}, besides {self._deletions:,} of other collections; the limit is {limit:,}. "
+                    "Pass a higher --max-delete to allow it."
+                )
+            self._deletions += count
 
     def of(self, bucket: str) -> "Objects":
         """The objects of a bucket; its first call connects to it. Raises ``Unavailable``."""
