@@ -13,6 +13,8 @@ from s3_manifest_cli.local_stack.platform import REGION, running_platform
 from s3_manifest_cli.local_stack.stack import Stack, deploy, http_put, template
 
 REAL_TEMPLATE = template
+ASSETS = "guarded-assets"
+COLLECTIONS = f"style=styles/{{style_id}}/,actor=s3://{ASSETS}/actors/{{actor_id}}/"
 
 
 def platform_template() -> dict[str, Any]:
@@ -33,7 +35,8 @@ def platform_template() -> dict[str, Any]:
 def guarded_stack() -> Iterator[Stack]:
     with running_platform(enforce_iam=True) as platform, pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3_manifest_cli.local_stack.stack, "template", platform_template)
-        stack = deploy(platform, "guarded")
+        platform.client("s3").create_bucket(Bucket=ASSETS)
+        stack = deploy(platform, "guarded", {"AdditionalBuckets": ASSETS, "Collections": COLLECTIONS})
         patch.undo()
         yield stack
 
@@ -64,7 +67,7 @@ def test_the_functions_work_with_iam_enforced(guarded_stack, eventually):
     eventually(filenames, lambda found: found == ["kept.png", "new.png"])
     assert guarded_stack.send("DELETE", f"{path}/files/new.png", query={"delete_from_s3": "true"}).status == 200
     eventually(filenames, lambda found: found == ["kept.png"])
-    s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0007_a/a.png", Body=b"bytes")
+    s3.put_object(Bucket=ASSETS, Key="actors/0007_a/a.png", Body=b"bytes")
     assert guarded_stack.send("POST", "/api/training-data/7/rescan").status == 202
 
     # A sweep lists, reads, writes, and sends to its own queue.
@@ -77,10 +80,32 @@ def test_the_functions_work_with_iam_enforced(guarded_stack, eventually):
     eventually(verified_at, lambda at: at > requested_at)
 
     # The query function requests sweeps too, and waits for them.
-    s3.put_object(Bucket=guarded_stack.bucket, Key="system_actors/training_data/0042_male/a.png", Body=b"bytes")
+    s3.put_object(Bucket=ASSETS, Key="actors/0042_male/a.png", Body=b"bytes")
     answer = guarded_stack.get("/api/training-data/42", {"force_rescan": "true", "wait": 20})
     assert (answer.status, answer.body["total_images"]) == (200, 1)
     eventually(lambda: guarded_stack.get("/api/stats").body["total_collections"], lambda found: found == 3)
+
+
+def test_the_functions_work_in_an_additional_bucket_with_iam_enforced(guarded_stack, eventually):
+    s3, path = guarded_stack.platform.client("s3"), "/api/training-data/0008_b"
+    for name in ("kept.png", "deleted.png"):
+        s3.put_object(Bucket=ASSETS, Key=f"actors/0008_b/{name}", Body=b"bytes")
+
+    def filenames() -> list[str]:
+        return [image["filename"] for image in guarded_stack.get(path).body.get("images", [])]
+
+    eventually(filenames, lambda found: found == ["deleted.png", "kept.png"])
+    request = {"images": [{"filename": "new.png", "size": 3, "md5": hashlib.md5(b"new").hexdigest()}], "generation": {}}
+    (upload,) = guarded_stack.send("POST", f"{path}/uploads", request).body["uploads"]
+    assert ASSETS in upload["url"]
+    assert http_put(upload["url"], b"new", upload["headers"]) == 200
+    query = {"delete_from_s3": "true"}
+    assert guarded_stack.send("DELETE", f"{path}/images/deleted.png", query=query).status == 200
+    eventually(filenames, lambda found: found == ["kept.png", "new.png"])
+    verified = guarded_stack.get(path, {"force_rescan": "true", "wait": 20})
+    assert (verified.status, verified.body["s3_bucket"], verified.body["total_images"]) == (200, ASSETS, 2)
+    assert s3.list_objects_v2(Bucket=ASSETS, Prefix="_manifests/actors/0008_b/")["KeyCount"] > 0
+    assert "Contents" not in s3.list_objects_v2(Bucket=guarded_stack.bucket, Prefix="_manifests/actors/")
 
 
 def test_neither_the_edit_function_nor_its_presigned_urls_can_write_a_manifest(guarded_stack):
@@ -96,11 +121,16 @@ def test_neither_the_edit_function_nor_its_presigned_urls_can_write_a_manifest(g
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
     )
-    manifest = {"Bucket": guarded_stack.bucket, "Key": "_manifests/styles/1/manifest.json"}
-    s3.put_object(Bucket=guarded_stack.bucket, Key="styles/1/a.png", Body=b"bytes")
-    for write in (lambda: s3.put_object(**manifest, Body=b"{}"), lambda: s3.delete_object(**manifest)):
+    for bucket, key in ((guarded_stack.bucket, "styles/1/a.png"), (ASSETS, "actors/1/a.png")):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"bytes")
+        manifest = {"Bucket": bucket, "Key": f"_manifests/{key.removesuffix('a.png')}manifest.json"}
         with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
-            write()
+            s3.put_object(**manifest, Body=b"{}")
+        with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+            s3.delete_object(**manifest)
+    guarded_stack.platform.client("s3").create_bucket(Bucket="not-of-the-stack")
+    with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+        s3.put_object(Bucket="not-of-the-stack", Key="styles/1/a.png", Body=b"bytes")
 
 
 def allowed(function: str, effect: str = "Allow") -> dict[str, set[str]]:

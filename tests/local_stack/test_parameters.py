@@ -68,6 +68,7 @@ def test_an_api_without_edits_rejects_them_and_documents_only_its_own_routes(qui
         ({"KmsKeyArn": "alias/images"}, "must be the ARN of a KMS key"),
         ({"AlarmTopicArn": "alarms"}, "must be the ARN of a standard SNS topic"),
         ({"Collections": "style=styles/{actor_id}/"}, "kind=prefix/{kind_id}/"),
+        ({"AdditionalBuckets": "images,s3://more-images"}, "must be names of buckets"),
     ],
 )
 def test_invalid_parameters_are_rejected_before_a_stack_is_created(stack, parameters, words):
