@@ -1,4 +1,4 @@
-"""The threads that all work of this process shares, so that many collections at once start no more than one does."""
+"""The threads that all work of this process shares, so that many collections start no more than one does."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
