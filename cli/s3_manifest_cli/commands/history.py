@@ -70,8 +70,8 @@ def history_command(
         _report(result, request.name, request.printer)
 
     if many.are_selected(name, None):
-        if is_followed:
-            raise click.UsageError("--follow is for one collection.")
+        if is_followed or files:
+            raise click.UsageError("--follow and --files are for one collection. Use --json.")
         command = BulkCommand("history", run, lambda document: {"revisions": len(document["changes"])}, _latest)
         run_many(command, deployment, many.names(name), None, printer)
     run(Request(deployment, deployment.collection(name), name, None, printer))

@@ -108,6 +108,8 @@ def status_command(
     """  # \b keeps click from reflowing the paragraph
     name, local = many.arguments(collection, folder)
     if scanner is None:
+        if combined:
+            raise click.UsageError("--combined is for one collection. Use --json.")
         from s3_manifest_cli.terminal.bulk_output import BulkCommand, run_many  # noqa: PLC0415  # to start sooner
 
         def run(request: "Request") -> None:

@@ -103,6 +103,8 @@ def verify_command(
         _verify(request, filters, allow_extra=allow_extra, combined=combined)
 
     if many.are_selected(name, local):
+        if combined:
+            raise click.UsageError("--combined is for one collection. Use --json.")
         command = BulkCommand("verify", run, lambda document: document["totals"])
         run_many(command, deployment, many.names(name), local, printer)
     collection = parse_collection(deployment, name or "", local, "verify {local} {collection}")

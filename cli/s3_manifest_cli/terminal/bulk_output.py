@@ -25,6 +25,13 @@ from s3_manifest_cli.terminal.output import Printer, Record, number, progress_ba
 BYTES = "bytes"
 """The count that is printed as a size."""
 
+_SINGULARS = {
+    "conflicts": "conflict",
+    "files corrected": "file corrected",
+    "problems": "problem",
+    "revisions": "revision",
+}
+
 _COLOURS = {DIFFERENCES: "yellow", USAGE: "red", FAILED: "red"}
 
 
@@ -172,6 +179,7 @@ class _Total:
 
 
 def _numbers(counts: Mapping[str, int]) -> str:
-    words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count and name != BYTES)
+    names = {name: _SINGULARS.get(name, name) if count == 1 else name for name, count in counts.items() if count}
+    words = ", ".join(f"{counts[name]:,} {word}" for name, word in names.items() if name != BYTES)
     moved = f" ({size(counts[BYTES])})" if counts.get(BYTES) else ""
     return f"{words}{moved}" or "nothing to do"

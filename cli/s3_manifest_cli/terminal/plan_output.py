@@ -110,13 +110,20 @@ def run_plan(
 
 def plan_counts(document: Mapping[str, Any]) -> Mapping[str, int]:
     """The numbers in the document of a plan that was executed, or would be."""
-    steps = document.get("files", document.get("actions", ()))
+    is_planned = "actions" in document
+    steps = document["actions" if is_planned else "files"]
     done = [step for step in steps if not step.get("error") and step["action"] != "conflict"]
     moved = [step["size"] for step in done if step["action"] in {"download", "upload", "copy"}]
-    counts = Counter[str](_WORDS[step["action"]].done for step in done)
+    conflicts = sum(step["action"] == "conflict" for step in steps)
+
+    def name(action: ActionType) -> str:
+        return f"to {_WORDS[action].planned}" if is_planned else _WORDS[action].done
+
+    counts = Counter(name(step["action"]) for step in done)
     return {
-        **{words.done: counts[words.done] for action, words in _WORDS.items() if action != "conflict"},
-        **{name: document.get(name, 0) for name in ("failed", "conflicts")},
+        **{name(action): counts[name(action)] for action in _WORDS if action != "conflict"},
+        "failed": document.get("failed", 0),
+        "conflicts": conflicts,
         "bytes": sum(moved),
     }
 

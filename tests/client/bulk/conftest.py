@@ -55,8 +55,8 @@ class Several:
 
     def requests(self) -> list[str]:
         """The requests since the last call, sorted: their method and path, with ``LIST`` for a listing."""
-        seen, self.sides.proxy.seen[:] = list(self.sides.proxy.seen), []
-        return sorted(f"LIST {r.path}" if "list-type" in r.path else f"{r.method} {r.path}" for r in seen)
+        requests, self.sides.proxy.seen[:] = list(self.sides.proxy.seen), []
+        return sorted(f"LIST {r.path}" if "list-type" in r.path else f"{r.method} {r.path}" for r in requests)
 
 
 @pytest.fixture

@@ -68,9 +68,9 @@ def test_a_collection_that_fails_does_not_stop_the_others(six, tmp_path):
     assert [*outcomes.values()] == [None] * 5
 
 
-def test_a_manifest_that_is_gone_is_no_failure_of_a_pattern(six):
-    gone = six.sides.collections.lookup("style", "gone")
-    selection = Selection(six.sides.deployment, [gone], [], frozenset([gone]))
+def test_a_manifest_that_was_deleted_is_no_failure_of_a_pattern(six):
+    deleted = six.sides.collections.lookup("style", "deleted")
+    selection = Selection(six.sides.deployment, [deleted], [], frozenset([deleted]))
     assert [*for_each(selection, lambda deployment, style, _: deployment.current_index(style))] == []
 
 
@@ -166,6 +166,17 @@ def test_an_unexpected_error_ends_the_run_and_is_raised(six):
 
     with pytest.raises(ZeroDivisionError):
         list(for_each(select(six.sides.deployment, ["style/*"]), work))
+
+
+def test_many_collections_are_compared_over_http(through_http, add, tmp_path):
+    add({"styles/16/a.png": b"16", "styles/17/a.png": b"17", "styles/18/a.png": b"18"})
+    for style in ("16", "17", "18"):
+        (tmp_path / style).mkdir()
+        (tmp_path / style / "a.png").write_text(style)
+    selection = select(through_http, ["style/1[67]"])
+    assert [collection.id for collection in selection.collections] == ["16", "17"]
+    compared = for_each(selection, lambda deployment, style, _: status(deployment, tmp_path / style.id, style))
+    assert [outcome.result.is_in_sync for outcome in compared] == [True, True]
 
 
 def test_no_collections_are_no_outcomes(six):

@@ -139,6 +139,20 @@ def test_an_unchanged_selection_costs_one_listing_and_no_request_per_collection(
     assert [request.partition("?")[0] for request in three.requests()] == [f"LIST /{three.sides.bucket.name}"] * 2
 
 
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(three, data):
+    answer = three.sides.call("pull", "style/*", data / "{id}", "--dry-run", exit_code=1)
+    assert "style/16: 2 to download (40 bytes)\n" in answer.stdout
+    assert answer.stdout.endswith("2 collections: 4 to download (80 bytes)\n")
+    assert not data.exists()
+
+
+def test_a_conflict_is_counted_and_the_exit_code_is_1(three, data):
+    (data / "16").mkdir(parents=True)
+    (data / "16/a.png").write_bytes(b"other")
+    answer = three.sides.call("sync", data / "{id}", "style/*", exit_code=1)
+    assert "style/16: 1 downloaded, 1 conflict (22 bytes)" in answer.stdout
+
+
 def test_quiet_prints_only_errors(three, data):
     three.sides.proxy.before = lambda request: (
         refusal(403, "AccessDenied") if request.key.endswith("styles/16/manifest.json") else None
@@ -213,8 +227,10 @@ def test_export_reads_the_images_of_each_collection_from_its_own_folder(three, d
         (["verify", "data", "style/16", "--all"], "Pass LOCAL and COLLECTION"),
         (["verify", "data", "style/*"], "Several collections cannot share data."),
         (["history", "style/16", "--all"], "COLLECTION, --all and --from exclude each other."),
-        (["history", "style/*", "--follow"], "--follow is for one collection."),
+        (["history", "style/*", "--follow"], "--follow and --files are for one collection."),
         (["history"], "Missing argument COLLECTION."),
+        (["status", "data/{id}", "--all", "--combined"], "--combined is for one collection."),
+        (["verify", "data/{id}", "--all", "--combined"], "--combined is for one collection."),
         (["export", "--all"], "Missing argument FORMAT."),
         (["export", "style/*", "csv"], "Many collections need a file each."),
         (["export", "style/*", "csv", "--output", "files.csv"], "Several collections cannot share files.csv."),

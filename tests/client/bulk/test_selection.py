@@ -3,9 +3,14 @@
 import pytest
 from client.transfers import refusal
 
+from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Fault, ReadFailed
 from s3_manifest_cli import Invalid, NotFound, select
 from s3_manifest_cli.client.bulk.patterns import parse_names
 from s3_manifest_cli.client.manifests import direct
+from s3_manifest_cli.client.manifests.deployment import Deployment
+from s3_manifest_cli.client.manifests.direct import S3Manifests
 
 
 def names(selection):
@@ -121,3 +126,29 @@ def test_only_line_ends_separate_the_names_of_a_list():
     """An id may have characters that end a line elsewhere; what follows them is not the name of another collection."""
     text = "style/a\u2028style/b\r\n\n# all\n\tstyle/16 \nstyle/c\u00a0\nstyle/d\x0bstyle/e"
     assert parse_names(text) == ["style/a\u2028style/b", "style/16", "style/c\u00a0", "style/d\x0bstyle/e"]
+
+
+class Denied:
+    """A bucket that may not be listed."""
+
+    def list(self, prefix, **_):
+        raise ReadFailed(prefix, "denied", Fault(403, "AccessDenied"))
+
+
+@pytest.mark.parametrize("is_denied", [False, True])
+def test_collections_are_selected_in_several_buckets(tmp_path, is_denied):
+    text = "style=styles/{style_id}/, actor=s3://assets/styles/{actor_id}/"
+    collections = parse_collections(text, "_manifests/", "files")
+    stores = {"files": MemoryStore(), "assets": MemoryStore()}
+    for name in ("style/1", "style/2", "actor/1"):
+        collection = collections.lookup(*name.split("/"))
+        stores[collection.bucket].upload(collection.head_key, name.encode())
+    if is_denied:
+        stores["assets"] = Denied()
+    deployment = Deployment(S3Manifests(stores, collections), collections, None, None, "files", "s3", tmp_path)
+    selection = select(deployment, ["*/1"])
+    assert names(selection) == (["style/1"] if is_denied else ["actor/1", "style/1"])
+    assert [failure.name for failure in selection.failures] == ["actor/* in bucket assets"][:is_denied]
+    assert names(select(deployment, ["s3://files/*/*/"])) == ["style/1", "style/2"]
+    etags = selection.deployment.listed.etags.values()
+    assert len(set(etags)) == len(selection.collections)  # the same key in both buckets
