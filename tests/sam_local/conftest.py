@@ -19,37 +19,46 @@ import pytest
 from local_stack.stacks import http_get
 
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY, Platform, running_platform
-from s3_manifest_cli.local_stack.stack import Answer
+from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, BUCKET, PARAMETERS, Answer
 
 _PROJECT = Path(__file__).parents[2]
-_BUCKET = "storyboard-user-files"  # the bucket of events/
 _SECONDS = 240
 # The architecture of the container images; the build serves both.
 _ARCHITECTURE = ("--parameter-overrides", "Architecture=x86_64")
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """A versioned bucket that containers can reach, and the variables that name it."""
+class Buckets:
+    """The versioned buckets of events/, which containers can reach, and the variables that name them.
+
+    ``name`` is the deployment's own; keys of actors are in the other one, ``actors``.
+    """
 
     name: str
+    actors: str
     platform: Platform
     s3: Any
     queue_url: str
     env_vars: Path
 
     def put(self, key: str, body: bytes, **more: Any) -> None:
-        self.s3.put_object(Bucket=self.name, Key=key, Body=body, **more)
+        self.s3.put_object(Bucket=self._bucket_of(key), Key=key, Body=body, **more)
 
     def delete(self, key: str) -> None:
-        self.s3.delete_object(Bucket=self.name, Key=key)
+        self.s3.delete_object(Bucket=self._bucket_of(key), Key=key)
 
     def manifest(self, prefix: str) -> dict[str, Any]:
-        stored = self.s3.get_object(Bucket=self.name, Key=f"_manifests/{prefix}manifest.json")
+        stored = self.s3.get_object(Bucket=self._bucket_of(prefix), Key=f"_manifests/{prefix}manifest.json")
         return json.loads(stored["Body"].read())
 
-    def below(self, prefix: str) -> list[str]:
-        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", ())]
+    def manifests(self, bucket: str) -> list[str]:
+        """The keys below the manifest root of a bucket."""
+        return [
+            entry["Key"] for entry in self.s3.list_objects_v2(Bucket=bucket, Prefix="_manifests/").get("Contents", ())
+        ]
+
+    def _bucket_of(self, key: str) -> str:
+        return self.actors if key.startswith("system_actors/") else self.name
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,8 @@ class Sam:
             pytest.fail(f"{function} failed: {done.stdout}\n{done.stderr}")
         return answer
 
-    def reconcile(self, event: str, bucket: Bucket) -> Any:
-        return self.invoke("ReconcileFunction", event, "--env-vars", bucket.env_vars)
+    def reconcile(self, event: str, buckets: Buckets) -> Any:
+        return self.invoke("ReconcileFunction", event, "--env-vars", buckets.env_vars)
 
 
 @dataclass(frozen=True)
@@ -129,24 +138,24 @@ def bridge_gateway() -> str:
 
 
 @pytest.fixture
-def bucket(bridge_gateway: str, tmp_path: Path) -> Iterator[Bucket]:
-    with _bucket(bridge_gateway, tmp_path) as bucket:
-        yield bucket
+def buckets(bridge_gateway: str, tmp_path: Path) -> Iterator[Buckets]:
+    with _buckets(bridge_gateway, tmp_path) as buckets:
+        yield buckets
 
 
 @pytest.fixture(scope="session")
-def published(sam: Sam, bridge_gateway: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    """A read-only bucket with three files in style 16, one in actor 7, and their manifests."""
-    with _bucket(bridge_gateway, tmp_path_factory.mktemp("published")) as bucket:
+def published(sam: Sam, bridge_gateway: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buckets]:
+    """Read-only buckets with three files in style 16, one in actor 7, and their manifests."""
+    with _buckets(bridge_gateway, tmp_path_factory.mktemp("published")) as buckets:
         for n in (1, 2, 3):
-            bucket.put(f"styles/16/image_{n:03d}.jpg", b"jpeg" * n)
-        bucket.put("system_actors/training_data/7/pose_002.png", b"png")
-        sam.reconcile("sqs-batch", bucket)
-        yield bucket
+            buckets.put(f"styles/16/image_{n:03d}.jpg", b"jpeg" * n)
+        buckets.put("system_actors/training_data/7/pose_002.png", b"png")
+        sam.reconcile("sqs-batch", buckets)
+        yield buckets
 
 
 @pytest.fixture(scope="session")
-def api(sam: Sam, published: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(sam: Sam, published: Buckets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("api") / "sam.log"
@@ -175,16 +184,22 @@ def api(sam: Sam, published: Bucket, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @contextmanager
-def _bucket(gateway: str, folder: Path) -> Iterator[Bucket]:
+def _buckets(gateway: str, folder: Path) -> Iterator[Buckets]:
     with running_platform(host=gateway) as platform:
         s3 = platform.client("s3")
-        s3.create_bucket(Bucket=_BUCKET)
-        s3.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        for name in (BUCKET, ACTOR_BUCKET):
+            s3.create_bucket(Bucket=name)
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         queue = platform.client("sqs").create_queue(QueueName="sweeps")["QueueUrl"]
-        variables = {"BUCKET": _BUCKET, "S3_MANIFEST_ENDPOINT_URL": platform.endpoint, "SWEEP_QUEUE_URL": queue}
+        variables = {
+            "BUCKET": BUCKET,
+            "COLLECTIONS": PARAMETERS["Collections"],
+            "S3_MANIFEST_ENDPOINT_URL": platform.endpoint,
+            "SWEEP_QUEUE_URL": queue,
+        }
         env_vars = folder / "env-vars.json"
         env_vars.write_text(json.dumps({"Parameters": variables}))
-        yield Bucket(_BUCKET, platform, s3, queue, env_vars)
+        yield Buckets(BUCKET, ACTOR_BUCKET, platform, s3, queue, env_vars)
 
 
 def _environment() -> dict[str, str]:

@@ -72,22 +72,22 @@ class TestBuild:
 
 
 class TestReconcile:
-    def test_adds_an_upload_with_the_facts_from_s3(self, sam, bucket):
+    def test_adds_an_upload_with_the_facts_from_s3(self, sam, buckets):
         key, body = "styles/16/image_001.jpg", b"not the size nor the ETag that the event says"
-        bucket.put(key, body, ContentType="image/jpeg", Metadata={"prompt": "a lighthouse", "generation-id": "3"})
+        buckets.put(key, body, ContentType="image/jpeg", Metadata={"prompt": "a lighthouse", "generation-id": "3"})
 
-        assert sam.reconcile("s3-put", bucket) == DONE
+        assert sam.reconcile("s3-put", buckets) == DONE
 
-        head = bucket.s3.head_object(Bucket=bucket.name, Key=key)
+        head = buckets.s3.head_object(Bucket=buckets.name, Key=key)
         uploaded_at = timestamp(head["LastModified"])
-        manifest = bucket.manifest("styles/16/")
+        manifest = buckets.manifest("styles/16/")
         written_at = manifest["last_synced"]
         assert manifest == {
             "schema": 1,
             "kind": "style",
             "style_id": "16",
             "style_title": None,
-            "s3_bucket": bucket.name,
+            "s3_bucket": buckets.name,
             "s3_prefix": "styles/16/",
             "created_at": written_at,
             "last_synced": written_at,
@@ -113,7 +113,7 @@ class TestReconcile:
                 {
                     "filename": "image_001.jpg",
                     "s3_key": key,
-                    "s3_url": f"{bucket.platform.endpoint}/{bucket.name}/{key}",
+                    "s3_url": f"{buckets.platform.endpoint}/{buckets.name}/{key}",
                     "size_bytes": len(body),
                     "md5_hash": md5(body),
                     "md5_source": "etag",
@@ -132,7 +132,7 @@ class TestReconcile:
                     "generated_at": None,
                     "generation_id": 3,
                     "generation_type": "declared",
-                    "source": "s3_scan",
+                    "source": "s3_scan",  # no subscription of this bucket is recorded
                     "good": True,
                     "labels": [],
                     "metadata": {},
@@ -142,109 +142,118 @@ class TestReconcile:
             "hidden": [],
         }
 
-    def test_adds_a_copy_to_the_manifest(self, sam, bucket):
-        bucket.put("elsewhere/original.jpg", b"jpeg")
-        source = {"Bucket": bucket.name, "Key": "elsewhere/original.jpg"}
-        bucket.s3.copy_object(Bucket=bucket.name, Key="styles/16/image_002.jpg", CopySource=source)
+    def test_adds_an_upload_in_another_bucket_to_a_manifest_there(self, sam, buckets):
+        prefix = "system_actors/training_data/7/"
+        buckets.put(f"{prefix}pose_001.png", b"png")
 
-        assert sam.reconcile("s3-copy", bucket) == DONE
+        assert sam.reconcile("s3-put-actor", buckets) == DONE
 
-        (entry,) = bucket.manifest("styles/16/")["files"]
+        manifest = buckets.manifest(prefix)
+        (entry,) = manifest["files"]
+        assert (manifest["s3_bucket"], manifest["actor_id"], entry["md5_hash"]) == (buckets.actors, "7", md5(b"png"))
+        assert entry["s3_url"] == f"{buckets.platform.endpoint}/{buckets.actors}/{prefix}pose_001.png"
+        assert buckets.manifests(buckets.name) == []
+
+    def test_adds_a_copy_to_the_manifest(self, sam, buckets):
+        buckets.put("elsewhere/original.jpg", b"jpeg")
+        source = {"Bucket": buckets.name, "Key": "elsewhere/original.jpg"}
+        buckets.s3.copy_object(Bucket=buckets.name, Key="styles/16/image_002.jpg", CopySource=source)
+
+        assert sam.reconcile("s3-copy", buckets) == DONE
+
+        (entry,) = buckets.manifest("styles/16/")["files"]
         assert (entry["filename"], entry["md5_hash"]) == ("image_002.jpg", md5(b"jpeg"))
 
-    def test_computes_the_md5_of_a_multipart_upload(self, sam, bucket):
-        target = {"Bucket": bucket.name, "Key": "styles/16/video_001.mp4"}
-        upload = target | {"UploadId": bucket.s3.create_multipart_upload(**target)["UploadId"]}
-        part = {"PartNumber": 1, "ETag": bucket.s3.upload_part(**upload, PartNumber=1, Body=b"mpeg")["ETag"]}
-        bucket.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    def test_computes_the_md5_of_a_multipart_upload(self, sam, buckets):
+        target = {"Bucket": buckets.name, "Key": "styles/16/video_001.mp4"}
+        upload = target | {"UploadId": buckets.s3.create_multipart_upload(**target)["UploadId"]}
+        part = {"PartNumber": 1, "ETag": buckets.s3.upload_part(**upload, PartNumber=1, Body=b"mpeg")["ETag"]}
+        buckets.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
 
-        assert sam.reconcile("s3-multipart", bucket) == DONE
+        assert sam.reconcile("s3-multipart", buckets) == DONE
 
-        (entry,) = bucket.manifest("styles/16/")["files"]
+        (entry,) = buckets.manifest("styles/16/")["files"]
         assert entry["etag"].endswith("-1")
         assert (entry["md5_hash"], entry["md5_source"]) == (md5(b"mpeg"), "computed")
 
-    def test_decodes_a_key_with_spaces_signs_and_other_scripts_exactly(self, sam, bucket):
+    def test_decodes_a_key_with_spaces_signs_and_other_scripts_exactly(self, sam, buckets):
         filename = "más de 100% + ½ 日本 & co.jpg"
-        bucket.put(f"styles/16/{filename}", b"jpeg")
+        buckets.put(f"styles/16/{filename}", b"jpeg")
 
-        assert sam.reconcile("s3-put-odd-key", bucket) == DONE
+        assert sam.reconcile("s3-put-odd-key", buckets) == DONE
 
-        (entry,) = bucket.manifest("styles/16/")["files"]
+        (entry,) = buckets.manifest("styles/16/")["files"]
         assert (entry["filename"], entry["s3_key"]) == (filename, f"styles/16/{filename}")
         assert entry["s3_url"].endswith(f"/styles/16/{quote(filename)}")
 
-    def test_removes_a_deleted_object(self, sam, bucket):
-        bucket.put("styles/16/image_001.jpg", b"stays")
-        bucket.put("styles/16/image_003.jpg", b"goes")
-        sam.reconcile("s3-put", bucket)
-        assert bucket.manifest("styles/16/")["total_files"] == 2
+    def test_removes_a_deleted_object(self, sam, buckets):
+        buckets.put("styles/16/image_001.jpg", b"stays")
+        buckets.put("styles/16/image_003.jpg", b"goes")
+        sam.reconcile("s3-put", buckets)
+        assert buckets.manifest("styles/16/")["total_files"] == 2
 
-        bucket.delete("styles/16/image_003.jpg")
-        assert sam.reconcile("s3-delete", bucket) == DONE
+        buckets.delete("styles/16/image_003.jpg")
+        assert sam.reconcile("s3-delete", buckets) == DONE
 
-        after = bucket.manifest("styles/16/")
+        after = buckets.manifest("styles/16/")
         assert [entry["filename"] for entry in after["files"]] == ["image_001.jpg"]
         assert (after["total_files"], after["total_size_bytes"], after["revision"]) == (1, len(b"stays"), 2)
 
-    def test_trusts_s3_over_an_expiration_event(self, sam, bucket):
+    def test_trusts_s3_over_an_expiration_event(self, sam, buckets):
         prefix = "system_actors/training_data/7/"
-        bucket.put(f"{prefix}pose_001.png", b"uploaded again since")
-        sam.reconcile("s3-lifecycle-expiration", bucket)
-        assert bucket.manifest(prefix)["total_files"] == 1
+        buckets.put(f"{prefix}pose_001.png", b"uploaded again since")
+        sam.reconcile("s3-lifecycle-expiration", buckets)
+        assert buckets.manifest(prefix)["total_files"] == 1
 
-        bucket.delete(f"{prefix}pose_001.png")
-        assert sam.reconcile("s3-lifecycle-expiration", bucket) == DONE
+        buckets.delete(f"{prefix}pose_001.png")
+        assert sam.reconcile("s3-lifecycle-expiration", buckets) == DONE
 
-        after = bucket.manifest(prefix)
+        after = buckets.manifest(prefix)
         assert (after["actor_id"], after["total_files"], after["files"]) == ("7", 0, [])
 
-    def test_keeps_an_existing_object_despite_an_event_about_a_delete_marker(self, sam, bucket):
-        bucket.put("styles/16/image_002.jpg", b"jpeg")
-        sam.reconcile("s3-copy", bucket)
-        before = bucket.manifest("styles/16/")
+    def test_keeps_an_existing_object_despite_an_event_about_a_delete_marker(self, sam, buckets):
+        buckets.put("styles/16/image_002.jpg", b"jpeg")
+        sam.reconcile("s3-copy", buckets)
+        before = buckets.manifest("styles/16/")
 
-        assert sam.reconcile("s3-delete-marker", bucket) == DONE
+        assert sam.reconcile("s3-delete-marker", buckets) == DONE
 
-        after = bucket.manifest("styles/16/")
+        after = buckets.manifest("styles/16/")
         assert (after["files"], after["revision"]) == (before["files"], before["revision"])
         assert after["commit"] != before["commit"]
 
-    def test_returns_the_malformed_message_of_a_batch_and_processes_the_others(self, sam, bucket):
-        bucket.put("styles/16/image_001.jpg", b"jpeg")
-        bucket.put("system_actors/training_data/7/pose_002.png", b"png")
-        bucket.put("exports/2025-10/report.csv", b"csv")
+    def test_returns_the_malformed_message_of_a_batch_and_processes_the_others(self, sam, buckets):
+        buckets.put("styles/16/image_001.jpg", b"jpeg")
+        buckets.put("system_actors/training_data/7/pose_002.png", b"png")
+        buckets.put("exports/2025-10/report.csv", b"csv")
         malformed = json.loads((sam.project / "events/sqs-batch.json").read_text())["Records"][3]["messageId"]
 
-        assert sam.reconcile("sqs-batch", bucket) == {"batchItemFailures": [{"itemIdentifier": malformed}]}
+        assert sam.reconcile("sqs-batch", buckets) == {"batchItemFailures": [{"itemIdentifier": malformed}]}
 
-        written = bucket.below("_manifests/")
-        records = [key for key in written if "/changes/000000000001-" in key]
-        assert len(records) == 2
-        assert [key for key in written if key not in records] == [
-            "_manifests/styles/16/manifest.json",
-            "_manifests/system_actors/training_data/7/manifest.json",
-        ]
-        (style,) = bucket.manifest("styles/16/")["files"]
-        (actor,) = bucket.manifest("system_actors/training_data/7/")["files"]
+        for bucket, prefix in ((buckets.name, "styles/16/"), (buckets.actors, "system_actors/training_data/7/")):
+            change, head = buckets.manifests(bucket)
+            assert change.startswith(f"_manifests/{prefix}changes/000000000001-")
+            assert head == f"_manifests/{prefix}manifest.json"
+        (style,) = buckets.manifest("styles/16/")["files"]
+        (actor,) = buckets.manifest("system_actors/training_data/7/")["files"]
         assert (style["filename"], style["md5_hash"]) == ("image_001.jpg", md5(b"jpeg"))
         assert (actor["filename"], actor["md5_hash"]) == ("pose_002.png", md5(b"png"))
 
-    def test_writes_nothing_for_the_test_message_of_s3(self, sam, bucket):
-        bucket.put("styles/16/image_001.jpg", b"jpeg")
-        assert sam.reconcile("s3-test-event", bucket) == DONE
-        assert bucket.below("_manifests/") == []
+    def test_writes_nothing_for_the_test_message_of_s3(self, sam, buckets):
+        buckets.put("styles/16/image_001.jpg", b"jpeg")
+        assert sam.reconcile("s3-test-event", buckets) == DONE
+        assert buckets.manifests(buckets.name) == []
 
     @pytest.mark.parametrize(("wrapped", "filename"), [("sqs-sns-wrapped", "image_001.jpg"), ("sns", "image_002.jpg")])
-    def test_unwraps_messages_from_sns(self, sam, bucket, wrapped, filename):
-        bucket.put(f"styles/16/{filename}", b"jpeg")
-        assert sam.reconcile(wrapped, bucket) == DONE
-        assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == [filename]
+    def test_unwraps_messages_from_sns(self, sam, buckets, wrapped, filename):
+        buckets.put(f"styles/16/{filename}", b"jpeg")
+        assert sam.reconcile(wrapped, buckets) == DONE
+        assert [entry["filename"] for entry in buckets.manifest("styles/16/")["files"]] == [filename]
 
-    def test_processes_an_eventbridge_event(self, sam, bucket):
-        bucket.put("styles/16/image_001 + 100%.jpg", b"jpeg")
-        assert sam.reconcile("eventbridge", bucket) == DONE
-        assert [entry["filename"] for entry in bucket.manifest("styles/16/")["files"]] == ["image_001 + 100%.jpg"]
+    def test_processes_an_eventbridge_event(self, sam, buckets):
+        buckets.put("styles/16/image_001 + 100%.jpg", b"jpeg")
+        assert sam.reconcile("eventbridge", buckets) == DONE
+        assert [entry["filename"] for entry in buckets.manifest("styles/16/")["files"]] == ["image_001 + 100%.jpg"]
 
 
 class TestQuery:

@@ -1,9 +1,14 @@
 import json
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
 
+from s3_manifest.manifest.collections import DEFAULT_ROOT, parse_collections
 from s3_manifest.reconcile.events import MalformedEvent, ObjectEvent, decode, decode_body
+from s3_manifest_cli.local_stack.stack import BUCKET, PARAMETERS
+
+SAMPLES = Path(__file__).parents[3] / "events"
 
 
 def record(key="styles/16/a.jpg", name="ObjectCreated:Put", **fields):
@@ -328,3 +333,34 @@ def test_a_longer_key_from_eventbridge_is_refused(key):
 def test_half_a_surrogate_pair_from_eventbridge_is_refused():
     with pytest.raises(MalformedEvent):
         decode(bridge("\ud800"))
+
+
+@pytest.mark.parametrize(
+    ("sample", "collection"),
+    [
+        ("s3-put", "s3://storyboard-user-files/styles/16/"),
+        ("s3-put-odd-key", "s3://storyboard-user-files/styles/16/"),
+        ("s3-copy", "s3://storyboard-user-files/styles/16/"),
+        ("s3-multipart", "s3://storyboard-user-files/styles/16/"),
+        ("s3-delete", "s3://storyboard-user-files/styles/16/"),
+        ("s3-delete-marker", "s3://storyboard-user-files/styles/16/"),
+        ("s3-put-actor", "s3://story-boards-assets/system_actors/training_data/7/"),
+        ("s3-lifecycle-expiration", "s3://story-boards-assets/system_actors/training_data/7/"),
+    ],
+)
+def test_a_sample_event_names_a_collection_of_the_stack_with_two_buckets(sample, collection):
+    collections = parse_collections(PARAMETERS["Collections"], DEFAULT_ROOT, BUCKET)
+    (event,) = decode(json.loads((SAMPLES / f"{sample}.json").read_text()))
+    found = collections.collection_of(event.bucket, event.key)
+    assert f"s3://{found.bucket}/{found.prefix}" == collection
+
+
+def test_the_sample_batch_has_events_of_both_buckets():
+    records = json.loads((SAMPLES / "sqs-batch.json").read_text())["Records"]
+    events = [event for index in (1, 2, 4, 5) for event in decode_body(records[index]["body"])]
+    assert [(event.bucket, event.key.partition("/")[0]) for event in events] == [
+        ("storyboard-user-files", "styles"),
+        ("story-boards-assets", "system_actors"),
+        ("storyboard-user-files", "exports"),
+        ("storyboard-user-files", "styles"),
+    ]
