@@ -56,8 +56,8 @@ def others_are_untouched(account, before: dict[str, Any]) -> bool:
 
     def others(bucket: str) -> dict[str, Any]:
         found = configuration(account, bucket)
-        kept = [item for item in found["QueueConfigurations"] if not item["Id"].startswith(PROPERTIES["Name"])]
-        return found | {"QueueConfigurations": kept}
+        queues = [item for item in found["QueueConfigurations"] if not item["Id"].startswith(PROPERTIES["Name"])]
+        return found | {"QueueConfigurations": queues}
 
     return all(others(bucket) == before for bucket in (BUCKET, ASSETS, ARCHIVE))
 

@@ -92,21 +92,21 @@ def _put(properties: Properties, old: Properties | None, request: str, services:
     if "EventBridge" in sources:
         services.events()  # clients are made on one thread
     buckets = dict.fromkeys((*properties.buckets, *(old.buckets if old else ())))
-    wanted = [bucket for bucket in buckets if properties.prefixes(bucket)]
+    subscribed = [bucket for bucket in buckets if properties.prefixes(bucket)]
     order = RequestOrder(services.sqs, properties.queue_arn, services.warn)
     order.register(request, buckets)
 
     def part(bucket: str) -> BucketSubscription:
         return BucketSubscription(bucket, request, order, services, properties, sources)
 
-    problems = services.parallel_map(lambda bucket: problem_of(bucket, properties.queue_arn, services), wanted)
+    problems = services.parallel_map(lambda bucket: problem_of(bucket, properties.queue_arn, services), subscribed)
     if found := "; ".join(filter(None, problems)):
         raise RequestFailed(found)
-    _for_each(wanted, lambda bucket: part(bucket).put(properties, old), services)
+    _for_each(subscribed, lambda bucket: part(bucket).put(properties, old), services)
     if old:
         # A Create has nothing to leave.
-        unwanted = [bucket for bucket in buckets if bucket not in wanted]
-        _for_each(unwanted, lambda bucket: part(bucket).leave(old), services)
+        unused = [bucket for bucket in buckets if bucket not in subscribed]
+        _for_each(unused, lambda bucket: part(bucket).leave(old), services)
         if old.manifest_root != properties.manifest_root:
             _for_each(filter(old.prefixes, old.buckets), lambda bucket: forget(bucket, old, services), services)
     # For objects that existed before, and changes without an event.
