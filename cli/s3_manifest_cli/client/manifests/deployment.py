@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -122,7 +122,20 @@ class Deployment(NamedTuple):
             raise Invalid(
                 f"{url} is not the prefix of a collection.", remedy=f"Prefixes are {prefixes} (--collections)."
             )
+        if not collection.bucket:
+            self._check_bucket(collection, bucket, url)
         return collection
+
+    def _check_bucket(self, collection: Collection, bucket: str, url: str) -> None:
+        """Raises ``Invalid`` if the collection, whose bucket only its manifest knows, is in another bucket."""
+        with suppress(NotFound):
+            actual = self.manifests.facts(collection).s3_bucket
+            if actual != bucket:
+                name = f"{collection.kind}/{collection.id}"
+                raise Invalid(
+                    f"{url} is not in this deployment: its {name} is in bucket {actual}.",
+                    remedy=f"Write s3://{actual}/{collection.prefix}, or {name}.",
+                )
 
 
 class ConnectOptions(TypedDict, total=False):

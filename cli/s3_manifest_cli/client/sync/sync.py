@@ -261,7 +261,9 @@ def wait_until_shown(
     deployment = deployment._replace(listed=ListedEtags())
     sleep = cancellation.sleep if cancellation else time.sleep
     plan = result.plan
-    collection = Collection(plan.kind, plan.id, plan.s3_prefix, deployment.collections.root, plan.s3_bucket)
+    collection = deployment.collections.lookup(plan.kind, plan.id)
+    if collection is None:
+        return False
     stored = {step.action.filename: step.etag for step in result.done if step.action.action in {"upload", "copy"}}
     deleted = {step.action.filename: step.action.etag for step in result.done if step.action.action == "delete_remote"}
     deadline = time.monotonic() + seconds
