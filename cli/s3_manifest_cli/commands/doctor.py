@@ -100,11 +100,12 @@ def doctor(
             examination = client.doctor_bucket(*target, options)
     except BotoCoreError as error:  # no region
         raise unavailable(parse_fault(error), "not examined") from error
+    is_ambiguous = len({finding.bucket for finding in examination.findings} - {""}) > 1
     for finding in examination.fixed:
-        printer.write(_line("fixed", finding), "green")
+        printer.write(_line("fixed", finding, is_ambiguous=is_ambiguous), "green")
     for finding in examination.findings:
         word, colour = _MARKS[finding.severity]
-        printer.write(_line(word, finding), colour)
+        printer.write(_line(word, finding, is_ambiguous=is_ambiguous), colour)
         if finding.mend:
             printer.write(f"{'':{_WIDTH}} fix: {finding.mend}")
     printer.write(_summary(examination))
@@ -117,7 +118,7 @@ def _target(
 ) -> str | tuple[str, Collections]:
     """Returns the stack's name, or the bucket and its kinds. Options take precedence over the environment."""
     if stack and bucket:
-        raise click.UsageError("Pass either --stack or --bucket: --stack examines the stack's bucket too.")
+        raise click.UsageError("Pass either --stack or --bucket: --stack examines the stack's buckets too.")
     environment = os.environ.get
     if not bucket:
         stack = stack or environment("S3_MANIFEST_STACK")
@@ -141,8 +142,10 @@ def _print_progress(printer: Printer, step: str) -> None:
         click.echo(f"{step} …", err=True)
 
 
-def _line(word: str, finding: Finding) -> str:
-    return f"{word:{_WIDTH}} {finding.check}: {finding.subject}: {finding.found}"
+def _line(word: str, finding: Finding, *, is_ambiguous: bool) -> str:
+    """The line of a finding. ``is_ambiguous``: several buckets were examined, so it names its own."""
+    bucket = f"{finding.bucket}: " if is_ambiguous and finding.bucket not in {"", finding.subject} else ""
+    return f"{word:{_WIDTH}} {finding.check}: {bucket}{finding.subject}: {finding.found}"
 
 
 def _summary(examination: Examination) -> str:

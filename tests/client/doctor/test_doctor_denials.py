@@ -117,9 +117,10 @@ NONE = {
     "other objects": statement(Resource=f"{BUCKET}/invoices/*"),
     "another bucket's": statement(Resource="arn:aws:s3:::bucket-of-theirs/*"),
     "to delete it": statement(Action=["s3:DeleteBucket", "s3:PutBucketPolicy"]),
-    "versions": statement(Action="s3:DeleteObjectVersion"),
+    "versions": statement(Action="s3:GetObjectVersion"),
     "all but what is needed": statement(
-        Action=None, NotAction=["s3:*Object", "s3:ListBucket", "s3:*BucketNotification"]
+        Action=None,
+        NotAction=["s3:*Object", "s3:DeleteObjectVersion", "s3:ListBucket*", "s3:*BucketNotification"],
     ),
     "all but manifests and data": statement(
         Resource=None, NotResource=[BUCKET, f"{BUCKET}/_manifests/*", f"{BUCKET}/styles/*", f"{BUCKET}/actors/*"]
@@ -162,7 +163,9 @@ def test_every_statement_is_reported_with_all_that_it_denies():
     assert set(by_subject) == {"Theirs", "number 2"}
     writers = ("ReconcileFunction", "SweepFunction", "EditFunction")
     assert all(f"{name} s3:PutObject" in by_subject["Theirs"] for name in writers)
-    assert by_subject["number 2"] == "this statement denies SweepFunction s3:DeleteObject"
+    assert by_subject["number 2"] == (
+        "this statement denies SweepFunction s3:DeleteObject, SubscriptionFunction s3:DeleteObject"
+    )
 
 
 def test_statements_that_deny_only_undeployed_functions_are_ok():

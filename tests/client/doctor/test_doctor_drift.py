@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from client.doctor_values import STACK
 from unit.environments import Harness
-from unit.values import COLLECTIONS, PREFIX, SMALL_PAGES, STYLE
+from unit.values import BUCKET, COLLECTIONS, PREFIX, SMALL_PAGES, STYLE
 
 from s3_manifest.manifest import layout
 from s3_manifest.manifest.jobs import Sweep, SweepAll, decode_job
@@ -39,7 +39,7 @@ def harness() -> Harness:
 def problems(harness: Harness, interval: timedelta | None = DAY, now: datetime = NOW, seconds: float = 60):
     """Returns the findings that are not ok, by severity and subject."""
     deadline = time.monotonic() + seconds
-    scan = DriftScan(harness.store, COLLECTIONS, deadline, lambda work, items: [work(item) for item in items])
+    scan = DriftScan(harness.store, BUCKET, COLLECTIONS, deadline, lambda work, items: [work(item) for item in items])
     collections = scan.list_collections()
     findings = manifests.check(STACK, scan.compare(collections, 0), len(collections), now, interval)
     return {(finding.severity, finding.subject): finding for finding in findings if finding.severity != "ok"}

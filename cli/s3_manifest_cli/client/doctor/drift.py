@@ -33,6 +33,7 @@ class DriftScan:
     """Compares the manifests of a bucket until ``deadline`` (of ``time.monotonic``)."""
 
     store: Store
+    bucket: str
     collections: Collections
     deadline: float
     parallel_map: ParallelMap = parallel_map
@@ -41,10 +42,11 @@ class DriftScan:
         return self.deadline - time.monotonic() < _STOP_SECONDS
 
     def list_collections(self) -> list[Collection]:
-        """Returns the collections that have objects or a manifest. Raises ``StoreError``."""
+        """Returns the bucket's collections that have objects or a manifest. Raises ``StoreError``."""
         return [
             collection
             for pattern in sorted(self.collections.patterns)
+            if pattern.bucket == self.bucket
             for collection_id in collection_ids(self.store, self.collections.root, pattern)
             if (collection := self.collections.lookup(pattern.kind, collection_id))
         ]

@@ -67,7 +67,7 @@ _DEFAULTS = DoctorOptions()
 
 
 def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
-    """Examines a deployed stack and its bucket.
+    """Examines a deployed stack and its buckets.
 
     Only reads, except for ``fix`` and for test objects: one below the manifest root, and the one of the round trip.
     All test objects are removed at the end. A check that cannot be made is a finding ``not_checked``. Safe to repeat.
@@ -97,13 +97,12 @@ class _Examiner(Generic[AnyTarget]):
         self._target: AnyTarget = target
         self._clients, self._options = clients, options
         self._store = S3Store(target.bucket, clients.s3, clients.s3_writes)
-        reader, kinds, cache = (
-            S3Manifests({target.bucket: self._store}, target.kinds),
-            target.kinds,
-            user_cache_path("s3-manifest"),
-        )
+        kinds, cache = target.kinds, user_cache_path("s3-manifest")
+        stores = {name: S3Store(name, clients.s3, clients.s3_writes) for name in kinds.buckets}
+        reader = S3Manifests(stores, kinds)
         deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
-        self._collections = [deployment.collection(name) for name in options.collections]
+        named = [deployment.collection(name) for name in options.collections]
+        self._collections = [collection for collection in named if collection.bucket == target.bucket]
 
     def _run(self, checks: Mapping[str, Check[AnyTarget]]) -> list[Finding]:
         """Makes the checks concurrently; returns their findings in order."""
@@ -125,17 +124,23 @@ class _Examiner(Generic[AnyTarget]):
 
     def _compare(self) -> Iterator[Finding]:
         limits, target, chosen = self._options.limits, self._target, self._collections
-        scan = DriftScan(self._store, target.kinds, time.monotonic() + limits.compare)
-        listed = chosen or scan.list_collections()
-        leftovers = [] if chosen else [collection for collection in listed if collection.id.startswith(TEST_ID)]
+        scan = DriftScan(self._store, target.bucket, target.kinds, time.monotonic() + limits.compare)
+        listed = chosen if self._options.collections else scan.list_collections()
+        leftovers = (
+            []
+            if self._options.collections
+            else [collection for collection in listed if collection.id.startswith(TEST_ID)]
+        )
         collections = [collection for collection in listed if collection not in leftovers]
         states, total, interval = scan.compare(collections, limits.recheck_after), len(collections), None
         if isinstance(target, Stack):
             interval = sweep_interval(target.parameters["SweepSchedule"])
-        elif not chosen:
+        elif not self._options.collections:
             # Without a stack it is unknown whether a collection should have a manifest.
             skipped = [state for state in states if not (state.facts or state.unreadable or state.unanswered)]
             states, total = [state for state in states if state not in skipped], total - len(skipped)
+        if self._options.collections and not chosen:
+            return  # those to compare are in other buckets
         yield from manifests.check(target, states, total, datetime.now(UTC), interval)
         for prefix in (prefix for collection in leftovers for prefix in (collection.prefix, collection.folder)):
             yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
@@ -165,25 +170,40 @@ class _BucketExaminer(_Examiner[Bucket]):
 
 class _StackExaminer(_Examiner[Stack]):
     def examine(self) -> Examination:
-        stack, is_missing = self._target, False
+        stack = self._target
         self._options.progress("reading settings, queues, functions and permissions")
         findings, fixed = self._run(stack_checks.CHECKS), list[Finding]()
+        for bucket in stack.buckets:
+            examined, repaired = _StackBucketExaminer(stack.at(bucket), self._clients, self._options).examine()
+            findings += [finding.model_copy(update={"bucket": bucket}) for finding in examined]
+            fixed += [finding.model_copy(update={"bucket": bucket}) for finding in repaired]
+        return Examination(stack=stack.name, examined_at=_now(), findings=tuple(findings), fixed=tuple(fixed))
+
+
+class _StackBucketExaminer(_Examiner[Stack]):
+    """Examines one of the stack's buckets. What fails becomes a finding, and does not stop that of the others."""
+
+    def examine(self) -> tuple[list[Finding], list[Finding]]:
+        """Returns the findings, and what was fixed."""
+        stack, is_missing, fixed = self._target, False, list[Finding]()
+        self._options.progress(f"reading the settings of bucket {stack.bucket}")
         with suppress(Unavailable):  # the checks of the bucket report why
             is_missing = self._is_bucket_missing()
         if is_missing:
             text = "the bucket does not exist, and its manifests with it; no check of the bucket was made"
-            findings.append(error("bucket", stack.bucket, text, "deploy a new stack with another bucket"))
-        else:
-            bucket_findings = self._run(stack_checks.BUCKET_CHECKS)
-            if self._options.fix and self._fixable(bucket_findings):
-                self._options.progress("merging the notification configuration")
-                fixed, bucket_findings = self._fix(bucket_findings)
-            findings += bucket_findings
-            findings += self._check_manifests()
-            if self._options.round_trip:
-                self._options.progress("making a round trip")
-                findings += self._make_round_trip(findings)
-        return Examination(stack=stack.name, examined_at=_now(), findings=tuple(findings), fixed=tuple(fixed))
+            remedy = "deploy a new stack with another bucket"
+            if stack.bucket != stack.own_bucket:
+                remedy = "create it, or remove it from AdditionalBuckets and Collections, and deploy"
+            return [error("bucket", stack.bucket, text, remedy)], fixed
+        findings = self._run(stack_checks.BUCKET_CHECKS)
+        if self._options.fix and self._fixable(findings):
+            self._options.progress("merging the notification configuration")
+            fixed, findings = self._fix(findings)
+        findings += self._check_manifests()
+        if self._options.round_trip and stack.patterns:
+            self._options.progress("making a round trip")
+            findings += self._make_round_trip(findings)
+        return findings, fixed
 
     def _fixable(self, findings: Iterable[Finding]) -> list[Finding]:
         return [finding for finding in _of_notifications(findings) if finding.mend == self._target.fix_command]

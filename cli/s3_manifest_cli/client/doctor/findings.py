@@ -11,13 +11,17 @@ Severity = Literal["ok", "notice", "warning", "error", "not_checked"]
 
 
 class Finding(Frozen):
-    """The result of a ``check`` for a ``subject`` (a prefix, a queue …), and ``mend``, the remedy."""
+    """The result of a ``check`` for a ``subject`` (a prefix, a queue …), and ``mend``, the remedy.
+
+    ``bucket``: the bucket that it is about; empty if it is about the stack.
+    """
 
     check: str
     severity: Severity
     subject: str
     found: str
     mend: str = ""
+    bucket: str = ""
 
 
 class Examination(Frozen):

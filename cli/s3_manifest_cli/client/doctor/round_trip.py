@@ -34,7 +34,7 @@ class RoundTrip:
     def __init__(self, clients: Clients, stack: Stack, seconds: float) -> None:
         self._clients, self._stack, self._seconds = clients, stack, seconds
         self._store = S3Store(stack.bucket, clients.s3, clients.s3_writes)
-        kind = stack.kinds.patterns[-1].kind
+        kind = stack.patterns[-1].kind
         collection = stack.kinds.lookup(kind, f"{TEST_ID}-{secrets.token_hex(8)}")
         if collection is None:
             raise Unavailable(f"the prefix of kind {kind} is too long for the id of a test collection")

@@ -3,9 +3,9 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from s3_manifest.manifest.collections import Collection, Collections, parse_collections
+from s3_manifest.manifest.collections import Collection, Collections, Pattern, parse_collections
 from s3_manifest.manifest.jobs import Sweep, SweepAll
 from s3_manifest.subscription import event_rule
 from s3_manifest_cli.client.doctor.clients import Clients, send
@@ -46,7 +46,8 @@ _PARAMETERS = {
 
 
 class Stack(NamedTuple):
-    """A stack of this project's template. ``resources``: physical ids by logical id.
+    """A stack of this project's template, and the one of its buckets that is examined. ``resources``: physical ids by
+    logical id. ``bucket`` is the stack's own, unless ``at`` has replaced it.
 
     Functions and queues (whose physical ids are URLs) are named by logical ids, ``alarms`` by physical ones. ``guid``:
     the last part of the stack's ARN, which is part of its rules' names.
@@ -62,11 +63,27 @@ class Stack(NamedTuple):
     resources: Mapping[str, str]
     alarms: Sequence[str]
     guid: str = ""
+    own_bucket: str = ""
+
+    def at(self, bucket: str) -> Self:
+        """The same stack, to examine another of its buckets."""
+        return self._replace(bucket=bucket, own_bucket=self.own_bucket or self.bucket)
+
+    @property
+    def buckets(self) -> list[str]:
+        """The stack's own bucket, and the additional ones."""
+        names = (name.strip() for name in self.parameters.get("AdditionalBuckets", "").split(","))
+        return list(dict.fromkeys(filter(None, (self.own_bucket or self.bucket, *names))))
 
     @property
     def kinds(self) -> Collections:
-        """The kinds of collections."""
-        return parse_collections(self.parameters["Collections"], self.root, self.bucket)
+        """The kinds of collections of all buckets."""
+        return parse_collections(self.parameters["Collections"], self.root, self.own_bucket or self.bucket)
+
+    @property
+    def patterns(self) -> list[Pattern]:
+        """The patterns of the bucket's collections."""
+        return [pattern for pattern in self.kinds.patterns if pattern.bucket == self.bucket]
 
     @property
     def root(self) -> str:
@@ -96,7 +113,7 @@ class Stack(NamedTuple):
     @property
     def owns_bucket(self) -> bool:
         """Whether the stack created the bucket."""
-        return not self.parameters["ExistingBucket"]
+        return not self.parameters["ExistingBucket"] and self.bucket == (self.own_bucket or self.bucket)
 
     @property
     def uses_event_bridge(self) -> bool:

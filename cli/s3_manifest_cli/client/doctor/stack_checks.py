@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from s3_manifest_cli.client.doctor.checks import functions, lifecycle, notifications, permissions, queues
+from s3_manifest_cli.client.doctor.checks import buckets, functions, lifecycle, notifications, permissions, queues
 from s3_manifest_cli.client.doctor.checks.callers import Surroundings
 from s3_manifest_cli.client.doctor.clients import MISSING, Clients, send
 from s3_manifest_cli.client.doctor.findings import Finding, error, not_checked, notice, ok, or_ok, warning
@@ -49,6 +49,17 @@ def _status(_clients: Clients, stack: Stack) -> Iterator[Finding]:
         yield ok("stack", stack.name, f"its status is {status}")
 
 
+def _buckets(_clients: Clients, stack: Stack) -> Iterable[Finding]:
+    return buckets.check_listed(stack)
+
+
+def _place(clients: Clients, stack: Stack) -> list[Finding]:
+    region = send(clients.s3.head_bucket, Bucket=stack.bucket).get("BucketRegion")
+    # S3 answers 403 if another account owns the bucket.
+    owned = send(clients.s3.head_bucket, absent=("403",), Bucket=stack.bucket, ExpectedBucketOwner=stack.account)
+    return [buckets.check_place(stack, region, is_owned=owned is not None)]
+
+
 def _senders(clients: Clients, stack: Stack) -> Iterable[Finding]:
     attributes = {queue: _queue_attributes(clients, stack, queue) for queue in _CONSUMERS}
     return permissions.check_senders(stack, attributes)
@@ -56,16 +67,16 @@ def _senders(clients: Clients, stack: Stack) -> Iterable[Finding]:
 
 def _roles(clients: Clients, stack: Stack) -> Iterable[Finding]:
     findings = list[Finding]()
-    # The simulator evaluates conditions only with the context that it receives.
-    context = {"ContextKeyType": "string", "ContextKeyName": "aws:ResourceAccount", "ContextKeyValues": [stack.account]}
-    for need in permissions.needs(stack):
+    # Most needs are the same for every bucket.
+    needs = dict.fromkeys(need for name in stack.buckets for need in permissions.needs(stack.at(name)))
+    for need in needs:
         role = stack.role_arn(need.function)
         answer = send(
             clients.client("iam").simulate_principal_policy,
             PolicySourceArn=role,
             ActionNames=list(need.actions),
             ResourceArns=[need.resource],
-            ContextEntries=[context],
+            ContextEntries=permissions.simulation_context(stack),
         )
         findings += permissions.check_simulation(need, role, answer["EvaluationResults"])
     return or_ok(findings, permissions.ROLES, stack.name, "they allow the functions what they need")
@@ -258,6 +269,7 @@ def _encryption(clients: Clients, stack: Stack) -> list[Finding]:
 
 CHECKS: Mapping[str, Check[Stack]] = {
     "stack": _status,
+    buckets.LISTED: _buckets,
     permissions.SENDERS: _senders,
     permissions.ROLES: _roles,
     functions.CHECK: _functions,
@@ -268,16 +280,17 @@ CHECKS: Mapping[str, Check[Stack]] = {
     queues.DEAD_LETTERS: _dead_letters,
     functions.ALARMS: _alarms,
 }
-"""The checks of a stack without its bucket."""
+"""The checks of a stack without its buckets."""
 
 RETENTION_CHECKS: Mapping[str, Check[Target]] = {lifecycle.CHECK: _lifecycle_rules, lifecycle.VERSIONING: _versioning}
 """The checks of a bucket without a stack."""
 
 BUCKET_CHECKS: Mapping[str, Check[Stack]] = {
+    buckets.CHECK: _place,
     notifications.CHECK: _notifications,
     lifecycle.CHECK: _lifecycle,
     lifecycle.VERSIONING: _versioning,
     permissions.DENIALS: _bucket_policy,
     "encryption": _encryption,
 }
-"""The checks of a stack's bucket. They need the bucket to exist."""
+"""The checks of one of a stack's buckets. They need the bucket to exist."""

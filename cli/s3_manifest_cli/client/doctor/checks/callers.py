@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
+from s3_manifest.storage.subscription_record import record_key
 from s3_manifest_cli.client.doctor.checks.policies import Request, Value
 from s3_manifest_cli.client.doctor.stack import Stack
 
@@ -46,10 +47,10 @@ class Surroundings(NamedTuple):
 
 
 def objects(stack: Stack, resource: str) -> list[str]:
-    """Returns patterns for all objects of a resource's kind (manifests or data); a bucket itself unchanged."""
-    if resource == stack.bucket_arn:
+    """Returns patterns for all objects of a resource's kind (manifests or data); a bucket and its record unchanged."""
+    if resource in {stack.bucket_arn, f"{stack.bucket_arn}/{record_key(stack.root)}"}:
         return [resource]
-    prefixes = [pattern.prefix("*") for pattern in stack.kinds.patterns]
+    prefixes = [pattern.prefix("*") for pattern in stack.patterns]
     if resource.startswith(f"{stack.bucket_arn}/{stack.root}"):
         names = ("manifest.json", "pages/*.json", "changes/*.json", "checkpoints/*.json", "sidecars/*")
         return [f"{stack.bucket_arn}/{stack.root}{prefix}{name}" for prefix in prefixes for name in names]
@@ -104,6 +105,6 @@ def _variants(stack: Stack, action: str) -> list[dict[str, Value]]:
         plain: dict[str, Value] = {"s3:if-none-match": None, "s3:if-match": None, "s3:objectcreationoperation": "true"}
         return [plain, plain | {"s3:if-none-match": "*"}, plain | {"s3:if-match": _OTHER}]
     if action == "s3:ListBucket":
-        prefixes = [pattern.prefix("doctor") for pattern in stack.kinds.patterns]
+        prefixes = [pattern.prefix("doctor") for pattern in stack.patterns]
         return [{"s3:prefix": root + prefix} for root in ("", stack.root) for prefix in prefixes]
     return [{}]

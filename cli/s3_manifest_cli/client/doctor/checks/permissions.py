@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_manifest.storage.subscription_record import record_key
 from s3_manifest_cli.client.doctor.checks.callers import ENCRYPTION, Surroundings, requests
 from s3_manifest_cli.client.doctor.checks.policies import Match, Request, evaluate, matches
 from s3_manifest_cli.client.doctor.findings import Finding, error, notice, ok, or_ok, warning
@@ -15,6 +16,10 @@ SENDERS, ROLES, DENIALS = "senders", "roles", "bucket policy"
 _RULE_ACTIONS = tuple(
     f"events:{action}"
     for action in ("DescribeRule", "PutRule", "DeleteRule", "ListTargetsByRule", "PutTargets", "RemoveTargets")
+)
+
+_SUBSCRIBE = tuple(
+    f"s3:{action}" for action in ("GetBucketNotification", "PutBucketNotification", "ListBucket", "ListBucketVersions")
 )
 
 
@@ -30,7 +35,8 @@ class Need(NamedTuple):
 def needs(stack: Stack) -> list[Need]:
     """Returns what the functions need, as in the template's policies, with an example of each resource."""
     bucket, root = stack.bucket_arn, f"{stack.bucket_arn}/{stack.root}doctor/manifest.json"
-    data = f"{bucket}/{stack.kinds.patterns[0].prefix('doctor')}image.png"
+    prefix = stack.patterns[0].prefix("doctor") if stack.patterns else "doctor/"
+    data, record = f"{bucket}/{prefix}image.png", f"{bucket}/{record_key(stack.root)}"
     change, sweep = stack.change_queue_arn, stack.queue_arn("SweepQueue")
     consume = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
     write, get = ("s3:PutObject", "s3:DeleteObject"), ("s3:GetObject",)
@@ -40,7 +46,8 @@ def needs(stack: Stack) -> list[Need]:
         Need("SweepFunction", consume, sweep),
         Need("SweepFunction", write, root),
         Need("QueryFunction", get, root),
-        Need("SubscriptionFunction", ("s3:GetBucketNotification", "s3:PutBucketNotification"), bucket),
+        Need("SubscriptionFunction", _SUBSCRIBE, bucket),
+        Need("SubscriptionFunction", (*get, *write, "s3:DeleteObjectVersion"), record),
         Need("SubscriptionFunction", ("sqs:GetQueueUrl", "sqs:TagQueue", "sqs:ListQueueTags"), change),
         Need("SubscriptionFunction", ("sqs:SendMessage",), sweep),
     ]
@@ -61,9 +68,24 @@ def needs(stack: Stack) -> list[Need]:
         bus = stack.arn("events", f"event-bus/{stack.parameters['EventBusName']}")
         required += [Need(function, ("events:PutEvents",), bus) for function in writers]
     if key := stack.parameters["KmsKeyArn"]:
-        required += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in readers]
+        writing = (*readers, "SubscriptionFunction")
+        required += [Need(function, ("kms:Decrypt", "kms:GenerateDataKey"), key) for function in writing]
         required.append(Need("QueryFunction", ("kms:Decrypt",), key))
     return required
+
+
+def simulation_context(stack: Stack) -> list[dict[str, Any]]:
+    """The values of condition keys: IAM's simulator evaluates conditions only with those that it receives."""
+    domain = "amazonaws.com.cn" if stack.partition == "aws-cn" else "amazonaws.com"
+    values = {
+        "aws:ResourceAccount": stack.account,
+        "kms:ViaService": f"s3.{stack.region}.{domain}",
+        "kms:EncryptionContext:aws:s3:arn": stack.bucket_arn,
+    }
+    return [
+        {"ContextKeyType": "string", "ContextKeyName": name, "ContextKeyValues": [value]}
+        for name, value in values.items()
+    ]
 
 
 def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -96,10 +118,14 @@ class Sender(NamedTuple):
 
 def check_senders(stack: Stack, attributes: Mapping[str, Mapping[str, str]]) -> list[Finding]:
     """Checks the policies of the queues. ``attributes``: of each queue, by its logical id."""
-    senders = [Sender("ChangeQueue", "s3.amazonaws.com", stack.bucket_arn, "S3")]
-    if stack.uses_event_bridge:
-        rule = stack.arn("events", f"rule/{stack.rule_name}")
-        senders = [Sender("ChangeQueue", "events.amazonaws.com", rule, "EventBridge")]
+    senders = []
+    for bucket in stack.buckets:
+        one, suffix = stack.at(bucket), f" for {bucket}" if len(stack.buckets) > 1 else ""
+        sender = Sender("ChangeQueue", "s3.amazonaws.com", one.bucket_arn, f"S3{suffix}")
+        if stack.uses_event_bridge:
+            rule = stack.arn("events", f"rule/{one.rule_name}")
+            sender = Sender("ChangeQueue", "events.amazonaws.com", rule, f"EventBridge{suffix}")
+        senders.append(sender)
     if name := stack.resources.get("SweepRule"):
         rule = stack.arn("events", f"rule/{name}")
         senders.append(Sender("SweepQueue", "events.amazonaws.com", rule, "the schedule"))
