@@ -120,10 +120,10 @@ def check_senders(stack: Stack, attributes: Mapping[str, Mapping[str, str]]) -> 
     """Checks the policies of the queues. ``attributes``: of each queue, by its logical id."""
     senders = []
     for bucket in stack.buckets:
-        one, suffix = stack.at(bucket), f" for {bucket}" if len(stack.buckets) > 1 else ""
-        sender = Sender("ChangeQueue", "s3.amazonaws.com", one.bucket_arn, f"S3{suffix}")
+        view, suffix = stack.at(bucket), f" for {bucket}" if len(stack.buckets) > 1 else ""
+        sender = Sender("ChangeQueue", "s3.amazonaws.com", view.bucket_arn, f"S3{suffix}")
         if stack.uses_event_bridge:
-            rule = stack.arn("events", f"rule/{one.rule_name}")
+            rule = stack.arn("events", f"rule/{view.rule_name}")
             sender = Sender("ChangeQueue", "events.amazonaws.com", rule, f"EventBridge{suffix}")
         senders.append(sender)
     if name := stack.resources.get("SweepRule"):
