@@ -127,6 +127,8 @@ def run_selection(
             elif outcome.error:
                 total.add_failure(name, fields, failure_of(outcome.error))
             advance(1, 0)
+    if selection.unconfirmed and not total.collections:
+        raise Invalid("No matching collection has a manifest any more.", remedy="List them with 's3-manifest ls'.")
     total.print()
     sys.exit(total.exit_code)
 
@@ -137,7 +139,7 @@ class _Total:
     def __init__(self, command: BulkCommand, printer: Printer) -> None:
         self.exit_code = 0
         self._command, self._printer = command, printer
-        self._collections = self._failed = 0
+        self.collections = self._failed = 0
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, fields: Mapping[str, Any], report: _Report) -> None:
@@ -163,14 +165,14 @@ class _Total:
     def print(self) -> None:
         """Prints the total."""
         failed = f", {self._failed:,} failed" if self._failed else ""
-        self._printer.write(f"{number(self._collections, 'collection')}{failed}: {_numbers(self._counts)}")
-        total = {"collections": self._collections, "failed": self._failed, "counts": self._counts}
+        self._printer.write(f"{number(self.collections, 'collection')}{failed}: {_numbers(self._counts)}")
+        total = {"collections": self.collections, "failed": self._failed, "counts": self._counts}
         if self._command.hint:
             self._printer.write(self._command.hint)
         self._line({"total": total, "exit_code": self.exit_code})
 
     def _end(self, exit_code: int) -> None:
-        self._collections += 1
+        self.collections += 1
         self.exit_code = max(self.exit_code, exit_code)
 
     def _line(self, document: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from client.sides import bytes_by_name, content_of
 from client.transfers import refusal
 
+from s3_manifest_cli.client.manifests import direct
 from s3_manifest_cli.main import main
 
 
@@ -151,6 +152,16 @@ def test_a_conflict_is_counted_and_the_exit_code_is_1(three, data):
     (data / "16/a.png").write_bytes(b"other")
     answer = three.sides.call("sync", data / "{id}", "style/*", exit_code=1)
     assert "style/16: 1 downloaded, 1 conflict (22 bytes)" in answer.stdout
+
+
+def test_a_pattern_that_only_folders_without_a_manifest_match_is_an_error(three, data, monkeypatch):
+    monkeypatch.setattr(direct, "_FEW_HEADS", 10_000)
+    client, bucket = three.sides.bucket.client, three.sides.bucket.name
+    for number in range(1001):
+        client.put_object(Bucket=bucket, Key=f"_manifests/styles/old/changes/{number:04}", Body=b"")
+    assert three.lines("pull", "style/*", data / "{id}")[-1]["total"]["collections"] == 2
+    answer = three.sides.call("pull", "style/old*", data / "{id}", exit_code=2)
+    assert "No matching collection has a manifest any more." in answer.stderr
 
 
 def test_quiet_prints_only_errors(three, data):
