@@ -64,7 +64,9 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
             return attempt()
         except (ClientError, StoreError) as error:
             fault = error.fault if isinstance(error, StoreError) else parse_fault(error)
-            if fault is None or not _is_temporary(fault):
+            # Of a store's errors, one without a status had no response.
+            is_unanswered = isinstance(error, StoreError) and fault is not None and not fault.status
+            if fault is None or not (is_unanswered or _is_temporary(fault)):
                 raise
             problem, is_denied = _describe(error), _is_denial(fault)
         except (AttemptFailed, BotoCoreError, ResponseParserError) as error:
@@ -74,8 +76,7 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy) -> T:
 
 
 def _is_temporary(fault: Fault) -> bool:
-    # Without a status, there was no response.
-    return fault.code in _TEMPORARY or _is_denial(fault) or fault.status in (0, 429) or fault.status >= 500
+    return fault.code in _TEMPORARY or _is_denial(fault) or fault.status == 429 or fault.status >= 500
 
 
 def _is_denial(fault: Fault) -> bool:
