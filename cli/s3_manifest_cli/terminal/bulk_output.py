@@ -1,5 +1,6 @@
 """Runs a command for many collections: prints one line for each, a total, and exits with the worst exit code."""
 
+import json
 import sys
 import time
 from collections import Counter
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import click
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.bulk.folders import local_paths
@@ -176,8 +177,13 @@ class _Total:
         self.exit_code = max(self.exit_code, exit_code)
 
     def _line(self, document: Mapping[str, Any]) -> None:
-        if self._printer.as_json:
-            click.echo(to_json(document))
+        if not self._printer.as_json:
+            return
+        try:
+            line: bytes | str = to_json(document)
+        except PydanticSerializationError:  # a name in the arguments is not UTF-8; ``json`` escapes it
+            line = json.dumps(document, default=str)
+        click.echo(line)
 
 
 def _numbers(counts: Mapping[str, int]) -> str:

@@ -286,6 +286,12 @@ def test_an_id_that_leads_out_of_the_folder_is_refused_and_the_others_are_pulled
     assert total["total"]["collections"] == 3
 
 
+def test_a_name_that_is_not_utf_8_is_a_line_of_json_too(three, data):
+    (line, total) = three.lines("pull", "style/\udcff", data / "{id}", exit_code=2)
+    assert (line["id"], line["code"]) == ("\udcff", "invalid")
+    assert total["total"]["failed"] == 1
+
+
 def test_one_name_with_a_placeholder_is_a_selection_of_one(three, data):
     answer = three.sides.call("pull", "actor/42", data / "{id}")
     assert answer.stdout.startswith("actor/0042_male: 2 downloaded")
