@@ -75,9 +75,9 @@ def test_a_pull_of_289_actors_that_is_killed_halfway_is_completed_by_the_same_co
         half.release()
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    kept = _files(data)
-    assert len(kept) == HALF
-    assert kept.items() <= expected.items()
+    present = _files(data)
+    assert len(present) == HALF
+    assert present.items() <= expected.items()
 
     _wait_until_disconnected()
     sides.proxy.seen.clear()
@@ -88,7 +88,7 @@ def test_a_pull_of_289_actors_that_is_killed_halfway_is_completed_by_the_same_co
         "counts": lines[-1]["total"]["counts"] | {"downloaded": len(expected) - HALF},
     }
     requested = [request.key.rpartition("/")[2] for request in sides.proxy.of("GET", ".png")]
-    assert sorted(requested) == sorted(path.rpartition("/")[2] for path in expected.keys() - kept.keys())
+    assert sorted(requested) == sorted(path.rpartition("/")[2] for path in expected.keys() - present.keys())
     assert _files(data) == expected
     assert not list(data.rglob(WORKING_FOLDER))
 
