@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -63,7 +63,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, url.path, query))
         event = http_request(unquote(url.path), query, headers, self.command, body)
         function = rescan_handler if self.command == "POST" else query_handler
-        answered = function.handler(event, Context(function_name="api"))
+        with self.server.one_event:
+            answered = function.handler(event, Context(function_name="api"))
         content = (answered.get("body") or "").encode()
         self.send_response(answered["statusCode"])
         for name, value in answered["headers"].items():
@@ -82,6 +83,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 def api(account: Account) -> Iterator[Any]:
     """The HTTP API, on loopback: ``api.url``, and its ``requests``."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), RequestHandler)
+    server.one_event = Lock()  # each instance of a function handles one event at a time
     server.requests, server.url = [], f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=partial(server.serve_forever, poll_interval=0.005))
     thread.start()
