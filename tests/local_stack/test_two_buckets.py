@@ -138,11 +138,11 @@ def test_the_catalog_and_the_statistics_list_the_collections_of_both_buckets(sta
     assert {place.row for place in places} <= listed
     assert {row[0]: row[2] for row in listed} == {"style": BUCKET, "actor": ACTOR_BUCKET}
     # One collection in an answer: the cursor goes from one bucket to the other.
-    page, seen = stack.get("/api/manifests", {"limit": 1}).body, []
+    page, rows = stack.get("/api/manifests", {"limit": 1}).body, []
     while page["cursor"]:
-        seen += page["collections"]
+        rows += page["collections"]
         page = stack.get("/api/manifests", {"limit": 1, "cursor": page["cursor"]}).body
-    assert {row["s3_bucket"] for row in seen + page["collections"]} == {BUCKET, ACTOR_BUCKET}
+    assert {row["s3_bucket"] for row in rows + page["collections"]} == {BUCKET, ACTOR_BUCKET}
     stats = stack.get("/api/stats", {"limit": 1000, "top": 100}).body
     assert {"style", "actor"} <= {kind["kind"] for kind in stats["kinds"]}
     assert stats["problems"] == []
@@ -296,7 +296,7 @@ def test_a_bucket_that_is_deleted_is_named_and_holds_up_nothing_in_the_other_one
     s3.put_object(Bucket=LOST, Key="actors/0007_a/a.png", Body=b"bytes")
     both = eventually(lambda: second.get("/api/manifests").body, lambda body: len(body["collections"]) == 2)
     assert both["problems"] == []
-    # Objects and bucket go at once, so that events about its objects arrive when it is already gone.
+    # Objects and bucket are deleted together, so that events about its objects arrive when it is already gone.
     delete_bucket(s3, LOST)
 
     catalog = second.get("/api/manifests")

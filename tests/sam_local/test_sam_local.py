@@ -142,7 +142,7 @@ class TestReconcile:
             "hidden": [],
         }
 
-    def test_adds_an_upload_in_another_bucket_to_a_manifest_there(self, sam, buckets):
+    def test_adds_an_upload_in_another_bucket_to_a_manifest_in_that_bucket(self, sam, buckets):
         prefix = "system_actors/training_data/7/"
         buckets.put(f"{prefix}pose_001.png", b"png")
 

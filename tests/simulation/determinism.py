@@ -48,16 +48,16 @@ def content(truth: MemoryStore, collection: Collection) -> Content:
     return [json_bytes(line) for line in (facts, *generations, *sidecars, *(_without(entry) for entry in entries))]
 
 
-def difference(one: Content, other: Content) -> str | None:
+def difference(left: Content, right: Content) -> str | None:
     """The first line in which two manifests differ."""
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            return f"{left.decode()} and {right.decode()}"
-    return f"{len(one)} and {len(other)} lines" if len(one) != len(other) else None
+    for first, second in zip(left, right, strict=False):
+        if first != second:
+            return f"{first.decode()} and {second.decode()}"
+    return f"{len(left)} and {len(right)} lines" if len(left) != len(right) else None
 
 
 def wrong_content(truth: MemoryStore, collection: Collection) -> str | None:
-    """How a manifest at rest differs from one that is made at once from the objects in the bucket."""
+    """How a manifest at rest differs from one that is made in one commit from the objects in the bucket."""
     fresh = MemoryStore()
     for key, (present, body) in truth.objects.items():
         if key.startswith(collection.prefix) or key == subscription_record.record_key(ROOT):
@@ -85,7 +85,7 @@ def _environment(store: MemoryStore, collection: Collection) -> Environment:
         history_days=30,
         enqueue=lambda _jobs, delay_seconds=0: None,  # a commit of everything needs no sweep
         announce=lambda _head, _changes, repeated: None,  # nobody listens
-        parallel_map=one_by_one,
+        parallel_map=serial_map,
         now=lambda: EPOCH,
         seconds_left=lambda: 1000.0,
         sleep=lambda _seconds: None,
@@ -94,7 +94,7 @@ def _environment(store: MemoryStore, collection: Collection) -> Environment:
     )
 
 
-def one_by_one(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def serial_map(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     return [work(item) for item in items]
 
 

@@ -118,7 +118,7 @@ class Judge:
             raise Divergence(wrong)
 
     def depends_on_objects_alone(self, collection: Collection) -> None:
-        """Checks that a manifest at rest is the one that is made at once from what is in the bucket."""
+        """Checks that a manifest at rest equals one that is made in one commit from the objects in the bucket."""
         if different := determinism.wrong_content(self._truth(collection), collection):
             raise Divergence(f"at rest, {collection.kind}/{collection.id} depends on the schedule: {different}")
 

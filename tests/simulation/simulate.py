@@ -27,7 +27,7 @@ from s3_manifest.sweep.result import SweepFailed
 from simulation import contents
 from simulation.bounds import Bounds
 from simulation.bucket import FAULTS, Crashed, SimulatedBucket
-from simulation.determinism import content, difference, one_by_one
+from simulation.determinism import content, difference, serial_map
 from simulation.history import BUCKETS, COLLECTIONS, ROOT, History
 from simulation.judge import Divergence, Judge
 from simulation.queues import Delivery, Queue
@@ -149,7 +149,7 @@ class Simulation:
         for collection in self.collections:
             self.judge.at_rest(collection)
         for follower in self.followers:
-            while follower.follow(self.truths[follower.collection.bucket], one_by_one, limit=2):
+            while follower.follow(self.truths[follower.collection.bucket], serial_map, limit=2):
                 pass
             self.judge.follower(follower)
 

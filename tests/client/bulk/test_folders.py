@@ -59,11 +59,13 @@ def test_two_kinds_with_the_same_id_need_the_kind_in_the_template():
     assert len(set(local_paths("data/{kind}/{id}", both).values())) == 2
 
 
-@pytest.mark.parametrize(("one", "other"), [("Fox", "fox"), ("\u00e9", "e\u0301")])
+@pytest.mark.parametrize(("name", "other"), [("Fox", "fox"), ("\u00e9", "e\u0301")])
 @pytest.mark.parametrize("is_folding", [True, False])
-def test_ids_that_the_disk_takes_for_the_same_name_are_refused_only_there(monkeypatch, one, other, is_folding):
+def test_ids_that_the_disk_takes_for_the_same_name_are_refused_on_such_a_disk_only(
+    monkeypatch, name, other, is_folding
+):
     monkeypatch.setattr(folders, "_is_folding", lambda *_: is_folding)
-    both = [collection(f"style/{one}"), collection(f"style/{other}")]
+    both = [collection(f"style/{name}"), collection(f"style/{other}")]
     if is_folding:
         with pytest.raises(Invalid, match="would share"):
             local_paths("data/{id}", both)
@@ -73,9 +75,9 @@ def test_ids_that_the_disk_takes_for_the_same_name_are_refused_only_there(monkey
 
 def test_whether_the_disk_takes_two_names_for_the_same_is_tried_beside_them(tmp_path):
     (tmp_path / "Sub").mkdir()
-    one, other = tmp_path / "Sub/new/Fox/x", tmp_path / "Sub/new/fox/x"
-    found = folders._is_folding(one, other)
+    first, other = tmp_path / "Sub/new/Fox/x", tmp_path / "Sub/new/fox/x"
+    found = folders._is_folding(first, other)
     assert list((tmp_path / "Sub").iterdir()) == []
-    one.mkdir(parents=True)
+    first.mkdir(parents=True)
     assert found == other.exists()
-    assert folders._is_folding(one, one)
+    assert folders._is_folding(first, first)

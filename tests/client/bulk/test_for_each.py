@@ -113,7 +113,7 @@ def test_threads_are_not_multiplied_by_collections(six, tmp_path):
     assert working_threads() == []
 
 
-def test_no_more_threads_are_reserved_than_there_are():
+def test_no_more_threads_are_reserved_than_exist():
     with (
         threads.reserved_threads(20) as first,
         threads.reserved_threads(20) as second,

@@ -140,7 +140,7 @@ def test_an_unchanged_selection_costs_one_listing_and_no_request_per_collection(
     assert [request.partition("?")[0] for request in three.requests()] == [f"LIST /{three.sides.bucket.name}"] * 2
 
 
-def test_a_dry_run_says_what_would_be_done_and_changes_nothing(three, data):
+def test_a_dry_run_prints_what_would_be_done_and_changes_nothing(three, data):
     answer = three.sides.call("pull", "style/*", data / "{id}", "--dry-run", exit_code=1)
     assert "style/16: 2 to download (40 bytes)\n" in answer.stdout
     assert answer.stdout.endswith("2 collections: 4 to download (80 bytes)\n")

@@ -51,12 +51,12 @@ def test_every_bucket_of_the_stack_is_examined_and_each_finding_names_its_own(ex
     assert missing == {("bucket", "library/"), ("assets", "library/")}
 
 
-@pytest.mark.parametrize(("existing", "gone"), [("bucket", "assets"), ("assets", "bucket")])
-def test_a_missing_bucket_does_not_stop_the_examination_of_the_other(examine, existing, gone):
+@pytest.mark.parametrize(("existing", "missing"), [("bucket", "assets"), ("assets", "bucket")])
+def test_a_missing_bucket_does_not_stop_the_examination_of_the_other(examine, existing, missing):
     examined = examine(TWO, existing)
-    (finding,) = [finding for finding in examined.findings if finding.bucket == gone]
-    assert (finding.check, finding.severity, finding.subject) == ("bucket", "error", gone)
-    assert ("AdditionalBuckets" in finding.mend) == (gone == "assets")
+    (finding,) = [finding for finding in examined.findings if finding.bucket == missing]
+    assert (finding.check, finding.severity, finding.subject) == ("bucket", "error", missing)
+    assert ("AdditionalBuckets" in finding.mend) == (missing == "assets")
     assert {"notifications", "manifests"} <= checks_of(examined, existing)
 
 

@@ -71,14 +71,14 @@ def test_the_api_alone_is_read_over_http_and_knows_only_named_buckets(tmp_path):
     assert [deployment.collection(f"{kind}/x_1").bucket for kind in ("style", "actor")] == ["", ASSETS]
 
 
-def test_over_http_the_manifest_tells_whether_a_place_is_in_the_own_bucket(over_http):
+def test_over_http_the_manifest_decides_whether_a_place_is_in_the_own_bucket(over_http):
     assert over_http.collection(f"s3://{OWN}/library/16/") == over_http.collection("style/16")
     with pytest.raises(Invalid, match=f"style/16 is in bucket {OWN}"):
         over_http.collection("s3://another/library/16/")
     assert over_http.collection(f"s3://{ASSETS}/library/16/").kind == "actor"
 
 
-def test_caches_and_baselines_of_equal_prefixes_are_apart(direct, over_http, tmp_path):
+def test_collections_with_equal_prefixes_have_separate_caches_and_baselines(direct, over_http, tmp_path):
     for deployment in (direct, over_http):
         style, actor = deployment.collection("style/16_a"), deployment.collection("actor/16_a")
         assert style.head_key == actor.head_key

@@ -132,7 +132,7 @@ def test_after_random_changes_pages_have_the_right_entries_and_sizes(pattern, sh
     ],
 )
 @pytest.mark.usefixtures("small_pages")
-def test_many_files_are_paged_and_few_are_inline_however_many_there_were_before(before, changes, pages):
+def test_many_files_are_paged_and_few_are_inline_whatever_their_number_was_before(before, changes, pages):
     shelf = Shelf().commit(put(*before)).commit(changes)
     shelf.check()
     assert len(shelf.head.pages) == pages

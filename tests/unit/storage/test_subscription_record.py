@@ -116,7 +116,7 @@ class SlowStore(MemoryStore):
         return etag
 
 
-def test_a_time_that_came_before_the_record_could_be_read_is_replaced_by_a_later_one():
+def test_a_time_before_the_record_could_be_read_is_replaced_by_a_later_one():
     store = SlowStore(slow=1)
     record = subscription_record.write(store, ROOT, "stack-1", ["styles/"], store.clock)
     assert record.subscribed_at("styles/") == "2026-11-30T12:00:05.000Z"
