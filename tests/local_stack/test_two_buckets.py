@@ -138,11 +138,11 @@ def test_the_catalog_and_the_statistics_list_the_collections_of_both_buckets(sta
     assert {place.row for place in places} <= listed
     assert {row[0]: row[2] for row in listed} == {"style": BUCKET, "actor": ACTOR_BUCKET}
     # One collection in an answer: the cursor goes from one bucket to the other.
-    page, rows = stack.get("/api/manifests", {"limit": 1}).body, []
+    page, entries = stack.get("/api/manifests", {"limit": 1}).body, []
     while page["cursor"]:
-        rows += page["collections"]
+        entries += page["collections"]
         page = stack.get("/api/manifests", {"limit": 1, "cursor": page["cursor"]}).body
-    assert {row["s3_bucket"] for row in rows + page["collections"]} == {BUCKET, ACTOR_BUCKET}
+    assert {row["s3_bucket"] for row in entries + page["collections"]} == {BUCKET, ACTOR_BUCKET}
     stats = stack.get("/api/stats", {"limit": 1000, "top": 100}).body
     assert {"style", "actor"} <= {kind["kind"] for kind in stats["kinds"]}
     assert stats["problems"] == []
