@@ -19,10 +19,10 @@ def three(sides):
 
 
 def test_a_corrupt_manifest_is_listed_and_the_exit_code_is_3(three):
-    lines = three.call("ls", exit_code=3).stdout.splitlines()
+    lines, root = three.call("ls", exit_code=3).stdout.splitlines(), f"s3://{three.bucket.name}/_manifests"
     assert lines[0].startswith("style/16  2 files  ")
-    assert lines[1].startswith("style/bare  unreadable: _manifests/styles/bare/manifest.json: ")
-    assert lines[2].startswith("style/broken  unreadable: _manifests/styles/broken/manifest.json: ")
+    assert lines[1].startswith(f"style/bare  unreadable: {root}/styles/bare/manifest.json: ")
+    assert lines[2].startswith(f"style/broken  unreadable: {root}/styles/broken/manifest.json: ")
     assert lines[3].startswith("3 collections, 2 unreadable, 2 files, ")
 
 

@@ -62,7 +62,7 @@ def test_all_files_are_deleted_if_confirm_is_the_full_name(account, edit, path):
     reply = edit("DELETE", path, confirm=ACTOR, delete_from_s3="true")
     assert reply.status == 200
     assert (reply.json["deleted"], reply.json["hidden"], reply.json["kept"], reply.json["complete"]) == (5, 0, [], True)
-    assert account.below("") == ["styles/16/a.png"]
+    assert account.below("") == ["_manifests/subscription.json", "styles/16/a.png"]
     assert is_problem(edit("DELETE", ALL, confirm=ACTOR, delete_from_s3="true"), 404)
 
 

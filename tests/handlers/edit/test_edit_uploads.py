@@ -62,7 +62,7 @@ def test_each_image_gets_a_url_and_the_headers_to_send(account, edit):
         "reflects": None,
         "manifest": f"/api/manifests/actor/{ACTOR}",
     }
-    assert account.below("") == []
+    assert account.below("") == ["_manifests/subscription.json"]
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,12 @@ def needs(stack: Stack) -> list[Need]:
     required = [
         Need("ReconcileFunction", consume, change),
         Need("ReconcileFunction", ("s3:PutObject",), root),
+        Need("ReconcileFunction", ("s3:PutObject",), data, granted=False),
         Need("SweepFunction", consume, sweep),
         Need("SweepFunction", write, root),
+        Need("SweepFunction", write, data, granted=False),
         Need("QueryFunction", get, root),
+        Need("QueryFunction", get, data, granted=False),
         Need("SubscriptionFunction", _SUBSCRIBE, bucket),
         Need("SubscriptionFunction", (*get, *write, "s3:DeleteObjectVersion"), record),
         Need("SubscriptionFunction", ("sqs:GetQueueUrl", "sqs:TagQueue", "sqs:ListQueueTags"), change),
@@ -103,7 +106,7 @@ def check_simulation(need: Need, role: str, results: Iterable[Mapping[str, Any]]
             remedy = f"allow it in the policies of {role}, or remove what denies it; this shows it: {command}"
             yield error(ROLES, need.function, text, f"{remedy} --resource-arns {need.resource}")
         else:
-            remedy = f"remove the permission from the policies of {role}, so that manifests keep a single writer"
+            remedy = f"remove the permission from the policies of {role}; the template does not grant it"
             yield warning(ROLES, need.function, text, remedy)
 
 
