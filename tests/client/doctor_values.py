@@ -11,6 +11,7 @@ STACK = Stack(
     partition="aws",
     region="us-east-1",
     account="1",
+    own_bucket="bucket",
     bucket="bucket",
     parameters={
         "Collections": "style=styles/{style_id}/,actor=actors/{actor_id}/",

@@ -1,9 +1,9 @@
-"""``doctor --stack`` of a stack with two buckets: each is examined, named, and does not hold up the other."""
+"""``doctor`` of a stack with two buckets: each is examined, named, and does not hold up the other."""
 
 import json
 
-import boto3
 import pytest
+from click.testing import CliRunner
 from client.doctor_values import STACK, stack_with
 from moto import mock_aws
 
@@ -11,8 +11,8 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest_cli.client.doctor import examination
 from s3_manifest_cli.client.doctor.checks import buckets, functions, permissions
 from s3_manifest_cli.client.doctor.checks.callers import Surroundings
-from s3_manifest_cli.client.doctor.clients import Clients
-from s3_manifest_cli.client.doctor.examination import DoctorOptions, Limits, _StackExaminer
+from s3_manifest_cli.client.doctor.examination import DoctorOptions, Limits
+from s3_manifest_cli.main import main
 
 COLLECTIONS = "style=library/{style_id}/,actor=s3://assets/library/{actor_id}/"
 TWO = stack_with(Collections=COLLECTIONS, AdditionalBuckets="assets")
@@ -29,8 +29,8 @@ def examine(monkeypatch):
     def examine(stack, *existing, **options):
         for name in existing:
             s3_client(None).create_bucket(Bucket=name)
-        options = DoctorOptions(round_trip=False, limits=Limits(recheck_after=0), **options)
-        return _StackExaminer(stack, Clients(boto3.Session()), options).examine()
+        monkeypatch.setattr(examination, "find", lambda _clients, _name: stack)
+        return examination.doctor("it", DoctorOptions(round_trip=False, limits=Limits(recheck_after=0), **options))
 
     with mock_aws():
         yield examine
@@ -68,8 +68,27 @@ def test_manifests_are_compared_in_the_bucket_of_their_collections(examine):
     examined = examine(TWO)
     found = {(finding.bucket, finding.subject) for finding in examined.findings if finding.check == "manifests"}
     assert found == {("bucket", "style/16"), ("assets", "actor/42")}
-    only = examine(TWO, collections=["actor/a_name"])
-    assert not [f for f in only.findings if f.check == "manifests" and f.bucket == "bucket"]
+    only = examine(TWO, collections=["actor/42"])
+    found = {(finding.bucket, finding.subject) for finding in only.findings if finding.check == "manifests"}
+    assert found == {("assets", "actor/42")}
+
+
+def test_without_a_stack_a_named_collection_must_be_in_the_examined_bucket(examine):
+    for name, key in {"bucket": "library/16/a.png", "assets": "library/42/a.png"}.items():
+        s3_client(None).create_bucket(Bucket=name)
+        s3_client(None).put_object(Bucket=name, Key=key, Body=b"x")
+
+    def doctor(bucket, collection):
+        kinds = COLLECTIONS.replace("=library", "=s3://bucket/library")
+        options = ["--bucket", bucket, "--collections", kinds, "--collection", collection]
+        return CliRunner().invoke(main, ["doctor", *options])
+
+    for bucket, collection in (("bucket", "style/16"), ("assets", "actor/42"), ("assets", "s3://assets/library/42/")):
+        assert "manifests: " in doctor(bucket, collection).output
+    for collection in ("actor/42", "s3://assets/library/42/"):
+        refused = doctor("bucket", collection)
+        assert "actor/42 is in bucket assets, and only bucket is examined. Pass --bucket assets" in refused.output
+        assert (refused.exit_code, "conditional writes" in refused.output) == (2, False)
 
 
 def test_collections_in_a_bucket_that_the_stack_may_not_use_are_an_error_with_the_remedy():

@@ -14,7 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from platformdirs import user_cache_path
 
 from s3_manifest.aws.threads import parallel_map
-from s3_manifest.manifest.collections import DEFAULT_COLLECTIONS, DEFAULT_ROOT, Collections, parse_collections
+from s3_manifest.manifest.collections import (
+    DEFAULT_COLLECTIONS,
+    DEFAULT_ROOT,
+    Collection,
+    Collections,
+    parse_collections,
+)
 from s3_manifest.manifest.model import UnreadableManifest, timestamp
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.store import StoreError
@@ -27,11 +33,11 @@ from s3_manifest_cli.client.doctor.checks.functions import sweep_interval
 from s3_manifest_cli.client.doctor.clients import Clients, allow, send
 from s3_manifest_cli.client.doctor.drift import TEST_ID, DriftScan
 from s3_manifest_cli.client.doctor.findings import Examination, Finding, error, not_checked, notice, ok
-from s3_manifest_cli.client.doctor.stack import Bucket, Stack, find
+from s3_manifest_cli.client.doctor.stack import Bucket, Stack, Target, find
 from s3_manifest_cli.client.doctor.stack_checks import AnyTarget, Check
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.direct import S3Manifests
-from s3_manifest_cli.errors import Unavailable
+from s3_manifest_cli.errors import Invalid, Unavailable
 
 
 class Limits(NamedTuple):
@@ -75,7 +81,8 @@ def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
     """
     clients = Clients(options.session or boto3.Session(), options.endpoint)
     options.progress("reading the stack from CloudFormation")
-    return _StackExaminer(find(clients, stack), clients, options).examine()
+    target = find(clients, stack)
+    return _StackExaminer(target, clients, options, _named_collections(target, clients, options)).examine()
 
 
 def doctor_bucket(bucket: str, kinds: Collections | None = None, options: DoctorOptions = _DEFAULTS) -> Examination:
@@ -87,22 +94,33 @@ def doctor_bucket(bucket: str, kinds: Collections | None = None, options: Doctor
     """
     target = Bucket(bucket, kinds or parse_collections(DEFAULT_COLLECTIONS, DEFAULT_ROOT, bucket))
     clients = Clients(options.session or boto3.Session(), options.endpoint)
-    return _BucketExaminer(target, clients, options).examine()
+    named = _named_collections(target, clients, options)
+    for collection in named:
+        if collection.bucket != bucket:
+            raise Invalid(
+                f"{collection.kind}/{collection.id} is in bucket {collection.bucket}, and only {bucket} is examined.",
+                remedy=f"Pass --bucket {collection.bucket} and its kinds (--collections), or --stack NAME.",
+            )
+    return _BucketExaminer(target, clients, options, named).examine()
+
+
+def _named_collections(target: Target, clients: Clients, options: DoctorOptions) -> list[Collection]:
+    """The ``collections`` of the options, in all buckets. Raises ``Invalid``, ``NotFound``, ``Unavailable``."""
+    kinds, cache = target.kinds, user_cache_path("s3-manifest")
+    reader = S3Manifests({name: S3Store(name, clients.s3, clients.s3_writes) for name in kinds.buckets}, kinds)
+    deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
+    return [deployment.collection(name) for name in options.collections]
 
 
 class _Examiner(Generic[AnyTarget]):
-    """Makes the checks that stacks and buckets have in common."""
+    """Makes the checks that stacks and buckets have in common. ``named``: the collections of the options."""
 
-    def __init__(self, target: AnyTarget, clients: Clients, options: DoctorOptions) -> None:
+    def __init__(
+        self, target: AnyTarget, clients: Clients, options: DoctorOptions, named: Sequence[Collection]
+    ) -> None:
         self._target: AnyTarget = target
-        self._clients, self._options = clients, options
+        self._clients, self._options, self._named = clients, options, named
         self._store = S3Store(target.bucket, clients.s3, clients.s3_writes)
-        kinds, cache = target.kinds, user_cache_path("s3-manifest")
-        stores = {name: S3Store(name, clients.s3, clients.s3_writes) for name in kinds.buckets}
-        reader = S3Manifests(stores, kinds)
-        deployment = Deployment(reader, kinds, clients.session, options.endpoint, target.bucket, target.name, cache)
-        named = [deployment.collection(name) for name in options.collections]
-        self._collections = [collection for collection in named if collection.bucket == target.bucket]
 
     def _run(self, checks: Mapping[str, Check[AnyTarget]]) -> list[Finding]:
         """Makes the checks concurrently; returns their findings in order."""
@@ -119,28 +137,25 @@ class _Examiner(Generic[AnyTarget]):
         bucket = self._target.bucket
         self._options.progress("sending conditional requests")
         findings = conditions.probe(self._clients, bucket, self._target.kinds.root)
+        chosen = [collection for collection in self._named if collection.bucket == bucket]
+        if self._named and not chosen:
+            return findings
         self._options.progress("comparing manifests with S3")
-        return findings + _guard(manifests.CHECK, bucket, self._compare)
+        return findings + _guard(manifests.CHECK, bucket, partial(self._compare, chosen))
 
-    def _compare(self) -> Iterator[Finding]:
-        limits, target, chosen = self._options.limits, self._target, self._collections
+    def _compare(self, chosen: Sequence[Collection]) -> Iterator[Finding]:
+        limits, target = self._options.limits, self._target
         scan = DriftScan(self._store, target.bucket, target.kinds, time.monotonic() + limits.compare)
-        listed = chosen if self._options.collections else scan.list_collections()
-        leftovers = (
-            []
-            if self._options.collections
-            else [collection for collection in listed if collection.id.startswith(TEST_ID)]
-        )
+        listed = chosen or scan.list_collections()
+        leftovers = [] if chosen else [collection for collection in listed if collection.id.startswith(TEST_ID)]
         collections = [collection for collection in listed if collection not in leftovers]
         states, total, interval = scan.compare(collections, limits.recheck_after), len(collections), None
         if isinstance(target, Stack):
             interval = sweep_interval(target.parameters["SweepSchedule"])
-        elif not self._options.collections:
+        elif not chosen:
             # Without a stack it is unknown whether a collection should have a manifest.
             skipped = [state for state in states if not (state.facts or state.unreadable or state.unanswered)]
             states, total = [state for state in states if state not in skipped], total - len(skipped)
-        if self._options.collections and not chosen:
-            return  # those to compare are in other buckets
         yield from manifests.check(target, states, total, datetime.now(UTC), interval)
         for prefix in (prefix for collection in leftovers for prefix in (collection.prefix, collection.folder)):
             yield cleanup.leftover(target.bucket, prefix, "an interrupted examination left test objects")
@@ -174,7 +189,8 @@ class _StackExaminer(_Examiner[Stack]):
         self._options.progress("reading settings, queues, functions and permissions")
         findings, fixed = self._run(stack_checks.CHECKS), list[Finding]()
         for bucket in stack.buckets:
-            examined, repaired = _StackBucketExaminer(stack.at(bucket), self._clients, self._options).examine()
+            view = stack.at(bucket)
+            examined, repaired = _StackBucketExaminer(view, self._clients, self._options, self._named).examine()
             findings += [finding.model_copy(update={"bucket": bucket}) for finding in examined]
             fixed += [finding.model_copy(update={"bucket": bucket}) for finding in repaired]
         return Examination(stack=stack.name, examined_at=_now(), findings=tuple(findings), fixed=tuple(fixed))

@@ -46,11 +46,10 @@ _PARAMETERS = {
 
 
 class Stack(NamedTuple):
-    """A stack of this project's template, and the one of its buckets that is examined. ``resources``: physical ids by
-    logical id. ``bucket`` is the stack's own, unless ``at`` has replaced it.
+    """A stack of this project's template, and ``bucket``, the one of its buckets that is examined.
 
-    Functions and queues (whose physical ids are URLs) are named by logical ids, ``alarms`` by physical ones. ``guid``:
-    the last part of the stack's ARN, which is part of its rules' names.
+    ``resources``: physical ids by logical id. Functions and queues (whose physical ids are URLs) are named by logical
+    ids, ``alarms`` by physical ones. ``guid``: the last part of the stack's ARN, which is part of its rules' names.
     """
 
     name: str
@@ -58,27 +57,27 @@ class Stack(NamedTuple):
     partition: str
     region: str
     account: str
+    own_bucket: str
     bucket: str
     parameters: Mapping[str, str]
     resources: Mapping[str, str]
     alarms: Sequence[str]
     guid: str = ""
-    own_bucket: str = ""
 
     def at(self, bucket: str) -> Self:
         """The same stack, to examine another of its buckets."""
-        return self._replace(bucket=bucket, own_bucket=self.own_bucket or self.bucket)
+        return self._replace(bucket=bucket)
 
     @property
     def buckets(self) -> list[str]:
         """The stack's own bucket, and the additional ones."""
         names = (name.strip() for name in self.parameters.get("AdditionalBuckets", "").split(","))
-        return list(dict.fromkeys(filter(None, (self.own_bucket or self.bucket, *names))))
+        return list(dict.fromkeys(filter(None, (self.own_bucket, *names))))
 
     @property
     def kinds(self) -> Collections:
         """The kinds of collections of all buckets."""
-        return parse_collections(self.parameters["Collections"], self.root, self.own_bucket or self.bucket)
+        return parse_collections(self.parameters["Collections"], self.root, self.own_bucket)
 
     @property
     def patterns(self) -> list[Pattern]:
@@ -113,7 +112,7 @@ class Stack(NamedTuple):
     @property
     def owns_bucket(self) -> bool:
         """Whether the stack created the bucket."""
-        return not self.parameters["ExistingBucket"] and self.bucket == (self.own_bucket or self.bucket)
+        return not self.parameters["ExistingBucket"] and self.bucket == self.own_bucket
 
     @property
     def uses_event_bridge(self) -> bool:
@@ -206,6 +205,7 @@ def find(clients: Clients, name: str) -> Stack:
     resources = {item["LogicalResourceId"]: item.get("PhysicalResourceId", "") for item in listed}
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", ())}
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in description["Parameters"]}
+    own_bucket = outputs.get("BucketName", "")
     _, partition, _, region, account, resource = description["StackId"].split(":", 5)
     stack = Stack(
         name=name,
@@ -213,7 +213,8 @@ def find(clients: Clients, name: str) -> Stack:
         partition=partition,
         region=region,
         account=account,
-        bucket=outputs.get("BucketName", ""),
+        own_bucket=own_bucket,
+        bucket=own_bucket,
         parameters=parameters,
         resources=resources,
         alarms=[item["PhysicalResourceId"] for item in listed if item["ResourceType"] == "AWS::CloudWatch::Alarm"],
@@ -221,7 +222,7 @@ def find(clients: Clients, name: str) -> Stack:
     )
     needed = {*_RESOURCES, *stack.functions, *(f"{function}Role" for function in stack.functions)}
     missing = sorted(_PARAMETERS - parameters.keys()) + sorted(item for item in needed if not resources.get(item))
-    if missing or not stack.bucket:
+    if missing or not own_bucket:
         raise Invalid(
             f"stack {name} ({stack.status}) has no {[*missing, 'BucketName'][0]}: it is not a complete"
             " deployment of this version's template.",

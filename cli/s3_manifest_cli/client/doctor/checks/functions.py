@@ -28,8 +28,8 @@ def check(stack: Stack, name: str, configuration: Mapping[str, Any], reserved: i
         remedy = f"aws lambda delete-function-concurrency --function-name {function}"
         yield error(CHECK, name, "its reserved concurrency is 0, so it never runs", remedy)
     variables = configuration.get("Environment", {}).get("Variables", {})
-    own_bucket, collections = stack.buckets[0], stack.parameters["Collections"]
-    expected = {"BUCKET": own_bucket, "COLLECTIONS": collections, "MANIFEST_ROOT": stack.root}
+    collections = stack.parameters["Collections"]
+    expected = {"BUCKET": stack.own_bucket, "COLLECTIONS": collections, "MANIFEST_ROOT": stack.root}
     environment = shlex.quote(json.dumps({"Variables": {**variables, **expected}}))
     remedy = f"aws lambda update-function-configuration --function-name {function} --environment {environment}"
     for variable, value in expected.items():
