@@ -12,6 +12,7 @@ from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, BUCKET, PARAMETERS
 from s3_manifest_cli.training_data.http import HttpService
+from s3_manifest_cli.training_data.location import NamedLocation
 
 COLLECTIONS = parse_collections(PARAMETERS["Collections"], DEFAULT_ROOT, BUCKET)
 NUMBERS = itertools.count(1)
@@ -67,7 +68,7 @@ def test_the_http_clients_reach_unusual_ids_and_filenames(stack, s3, api, names_
     eventually(lambda: manifests.facts(collection).last_verified_at or "", lambda at: at >= requested_at)
     done = training.describe(actor, {filename: {"good": False}})
     assert (done["actor_name"], training.shows(actor, done["reflects"], 20)) == (actor, True)
-    (image,) = training.read(actor, force_rescan=False, wait_seconds=20)["images"]
+    (image,) = training.read(actor, NamedLocation(None, None), force_rescan=False, wait_seconds=20)["images"]
     assert (image["filename"], image["good"]) == (filename, False)
     deleted = training.delete(actor, filename, image["etag"])
     assert (deleted["actor_name"], names_in(prefix, ACTOR_BUCKET)) == (actor, {"prompt_metadata.json"})

@@ -124,8 +124,12 @@ def test_the_command_plans_for_the_buckets_of_the_stack_or_of_its_options(migrat
     }
 
 
-def test_a_deployment_must_be_named(tmp_path):
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [([], "Missing option --bucket or --stack"), (["--bucket", "b", "--stack", "s"], "either --bucket or --stack")],
+)
+def test_exactly_one_of_a_bucket_and_a_stack_must_be_named(tmp_path, target, message):
     (tmp_path / "data").mkdir()
-    result = CliRunner().invoke(main, ["migrate", str(tmp_path)])
+    result = CliRunner().invoke(main, ["migrate", str(tmp_path), *target])
     assert result.exit_code == 2
-    assert "--bucket or --stack" in result.stderr
+    assert message in result.stderr

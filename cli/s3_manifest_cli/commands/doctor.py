@@ -35,7 +35,7 @@ _WIDTH = max(len(word) for word, _ in _MARKS.values())
 )
 @click.option("--collections", "kinds", help="With --bucket: the kinds of collections.  [env: S3_MANIFEST_COLLECTIONS]")
 @click.option("--manifest-root", help="With --bucket: the prefix of its manifests.  [env: S3_MANIFEST_ROOT]")
-@click.option("--fix", is_flag=True, help="Repair the bucket's notifications; those of others are kept.")
+@click.option("--fix", is_flag=True, help="Repair the buckets' notifications; those of others are kept.")
 @click.option("--no-round-trip", is_flag=True, help="Upload no test object into a collection.")
 @click.option(
     "--collection",
@@ -63,9 +63,9 @@ def doctor(
 ) -> None:
     """Find what is wrong with a stack or a bucket, and how to fix it.
 
-    Checks the bucket's notifications, lifecycle rules and policy, the queues, functions, roles and alarms, and
-    compares manifests with S3. Uploads two small test objects, one below the manifest root and one into a collection
-    named __doctor-…, and removes both.
+    Checks the notifications, lifecycle rules and policy of each bucket, the queues, functions, roles and alarms, and
+    compares manifests with S3. Uploads two small test objects into each bucket, one below the manifest root and one
+    into a collection named __doctor-…, and removes both.
 
     With --bucket, checks only the bucket, its manifests, and whether its S3 server honours conditional requests, on
     which manifests depend. Use this for a self-hosted server.

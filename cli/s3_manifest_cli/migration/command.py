@@ -92,6 +92,8 @@ def migrate(
         raise click.UsageError(f"{root} has no folder 'data'. ROOT is the folder that contains data/actors.")
     if not (bucket or stack):
         raise click.UsageError("Missing option --bucket or --stack: pass the bucket to import into, or its stack.")
+    if bucket and stack:
+        raise click.UsageError("Pass either --bucket or --stack, not both: a stack names its buckets.")
     if plan_only and remove_legacy:
         raise click.UsageError("Pass either --plan or --remove-legacy, not both.")
     deployment = connect(

@@ -19,10 +19,10 @@ from s3_manifest.sweep.sweep import RECHECK_SECONDS
 from s3_manifest_cli.client.local.hashes import md5_of
 from s3_manifest_cli.client.manifests.deployment import ConnectOptions, connect
 from s3_manifest_cli.client.manifests.direct import S3Manifests
-from s3_manifest_cli.errors import Invalid, NoSuchActor, Refused, Unavailable
+from s3_manifest_cli.errors import Invalid, Refused, Unavailable
 from s3_manifest_cli.training_data.direct import S3Service
 from s3_manifest_cli.training_data.http import HttpService
-from s3_manifest_cli.training_data.location import ActorLocation, NamedLocation
+from s3_manifest_cli.training_data.location import NamedLocation
 from s3_manifest_cli.training_data.results import ActorManifest, EditResult, GenerationDeclaration, UploadResult
 from s3_manifest_cli.training_data.service import ImageFields, Service
 
@@ -73,8 +73,8 @@ class TrainingDataAPI:
     """The training data of actors. An actor id is a full name, a padded number or a number.
 
     Results are dicts, lists and values that ``json.dumps`` accepts. ``bucket`` and ``s3_prefix`` may name where the
-    actor's objects are: nothing is done unless the deployment has the actor there. Threads may share an object. Methods
-    raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
+    actor's objects are: nothing is changed unless the deployment has the actor there. Threads may share an object.
+    Methods raise ``S3ManifestError``: ``NotFound``, ``Invalid``, ``Refused``, ``NotYet``, ``Unavailable``.
     """
 
     def __init__(self, service: Service) -> None:
@@ -96,15 +96,7 @@ class TrainingDataAPI:
         compared with S3 first. Raises ``NotYet`` if either takes longer than ``wait`` seconds.
         """
         location = NamedLocation(bucket, s3_prefix)
-        if force_rescan:
-            self.check_location(actor_id, bucket, s3_prefix)
-        try:
-            data = self._service.read(str(actor_id), force_rescan=force_rescan, wait_seconds=wait)
-        except NoSuchActor as error:
-            location.check(actor_id, ActorLocation(error.s3_bucket, error.s3_prefix))
-            raise
-        location.check(actor_id, ActorLocation(data["s3_bucket"], data["s3_prefix"]))
-        return data
+        return self._service.read(str(actor_id), location, force_rescan=force_rescan, wait_seconds=wait)
 
     def rescan_s3(
         self,
@@ -122,9 +114,9 @@ class TrainingDataAPI:
 
         The actor need not exist. Without both arguments nothing is requested.
         """
-        location = NamedLocation(bucket, s3_prefix)
+        location, actor = NamedLocation(bucket, s3_prefix), str(actor_id)
         if not location.is_empty:
-            location.check(actor_id, self._service.locate(str(actor_id)))
+            location.check(actor, self._service.locate(actor))
 
     def update_training_image(self, actor_id: str | int, filename: str, **fields: Unpack[ImageFields]) -> EditResult:
         """Sets fields of an image: ``prompt``, ``good``, ``labels``, ``hidden``. A repeated call changes nothing."""

@@ -36,7 +36,7 @@ from s3_manifest.storage.s3 import S3Store
 from s3_manifest.storage.snapshot import Snapshot
 from s3_manifest_cli.client.manifests.direct import Enqueue, translated_errors
 from s3_manifest_cli.errors import Invalid, NoSuchActor, NotFound, NotYet, Refused, Unavailable
-from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.location import ActorLocation, NamedLocation
 from s3_manifest_cli.training_data.results import ActorManifest, EditResult
 from s3_manifest_cli.training_data.service import ImageFields
 
@@ -58,8 +58,9 @@ class S3Service(NamedTuple):
         with self._actor(actor) as collection:
             return ActorLocation(collection.bucket, collection.prefix)
 
-    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+    def read(self, actor: str, location: NamedLocation, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
         with self._actor(actor) as collection:
+            location.check(actor, ActorLocation(collection.bucket, collection.prefix))
             head = self._snapshot(collection).reload().head
             requested_at = timestamp(datetime.now(UTC))
             if head is None and not has_objects(self.stores[collection.bucket], self.collections, collection):

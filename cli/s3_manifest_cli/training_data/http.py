@@ -14,7 +14,7 @@ from s3_manifest.query.waiting import MAX_WAIT_SECONDS
 from s3_manifest.sidecars.content import known_fields
 from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, optional_field, parse
 from s3_manifest_cli.errors import NoSuchActor, NotFound, NotYet
-from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.location import ActorLocation, NamedLocation
 from s3_manifest_cli.training_data.results import ActorManifest, EditResult
 from s3_manifest_cli.training_data.service import ImageFields
 
@@ -38,11 +38,19 @@ class HttpService(NamedTuple):
         except NoSuchActor as error:
             return ActorLocation(error.s3_bucket, error.s3_prefix)
 
-    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+    def read(self, actor: str, location: NamedLocation, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+        if force_rescan and not location.is_empty:
+            location.check(actor, self.locate(actor))
         query = {"force_rescan": "true"} if force_rescan else {}
         verified_since = ""
         for wait in _waits(wait_seconds):
-            response = self.api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
+            try:
+                response = self.api.request("GET", *address(_ACTOR, actor, query | {"wait": f"{wait:g}"}))
+            except NoSuchActor as error:
+                location.check(actor, ActorLocation(error.s3_bucket, error.s3_prefix))
+                raise
+            if not location.is_empty:
+                location.check(actor, _location(response))
             if response.status == 200:
                 manifest = parse(training.ActorManifest, response.body)
                 if (manifest.last_verified_at or "") >= verified_since:

@@ -23,7 +23,7 @@ class NamedLocation(NamedTuple):
         """Whether neither is named."""
         return self == (None, None)
 
-    def check(self, actor_id: str | int, actual: ActorLocation) -> None:
+    def check(self, actor: str, actual: ActorLocation) -> None:
         """Raises ``Invalid`` where the deployment has another location. The prefix may lack its last ``/``."""
         is_bucket = self.bucket in (None, actual.s3_bucket)
         is_prefix = self.s3_prefix is None or self.s3_prefix.removesuffix("/") + "/" == actual.s3_prefix
@@ -32,7 +32,7 @@ class NamedLocation(NamedTuple):
         named = {"bucket": self.bucket, "s3_prefix": self.s3_prefix}
         given = " and ".join(f"{name} {value!r}" for name, value in named.items() if value is not None)
         raise Invalid(
-            f"Actor {actor_id} does not match {given}: this deployment has it in bucket {actual.s3_bucket!r} with"
+            f"Actor {actor} does not match {given}: this deployment has it in bucket {actual.s3_bucket!r} with"
             f" s3_prefix {actual.s3_prefix!r}.",
             remedy="Pass these, or neither, or connect to the deployment that has the other location.",
         )

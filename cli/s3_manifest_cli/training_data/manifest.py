@@ -155,7 +155,7 @@ class TrainingDataManifest:
         for (number, overwrite), files in sorted(groups.items()):
             generation = self._generations[number] if number >= 0 else None
             result = self._api.upload_training_images(self.actor_id, files, generation=generation, overwrite=overwrite)
-            if declared := result["generation"]:
+            if generation and (declared := result["generation"]):
                 # A repeated call must add to the same generation.
                 self._generations[number] = GenerationRequest(
                     generation_id=declared["generation_id"], type=declared["type"]

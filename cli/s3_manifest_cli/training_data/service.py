@@ -5,7 +5,7 @@ from typing import Protocol, TypedDict
 
 from s3_manifest.edits.planning import UploadPlan
 from s3_manifest.edits.uploads import UploadRequest
-from s3_manifest_cli.training_data.location import ActorLocation
+from s3_manifest_cli.training_data.location import ActorLocation, NamedLocation
 from s3_manifest_cli.training_data.results import ActorManifest, EditResult
 
 
@@ -24,8 +24,8 @@ class Service(Protocol):
     def locate(self, actor: str) -> ActorLocation:
         """Where the deployment has an actor, or would have it. Requests no sweep of an actor with a manifest."""
 
-    def read(self, actor: str, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
-        """The images of an actor; a missing manifest is created, and awaited."""
+    def read(self, actor: str, location: NamedLocation, *, force_rescan: bool, wait_seconds: float) -> ActorManifest:
+        """The images of an actor at this location, else ``Invalid``; a missing manifest is created, and awaited."""
 
     def shows(self, actor: str, reflects: str, wait_seconds: float) -> bool:
         """Whether the manifest shows the change of this token within so many seconds."""

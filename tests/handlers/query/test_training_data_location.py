@@ -4,7 +4,7 @@ import pytest
 from handlers.lambda_events import BUCKET, s3_event
 
 from s3_manifest.query import training
-from s3_manifest_cli.training_data import Invalid, NotFound, TrainingDataManifest, TrainingDataSync
+from s3_manifest_cli.training_data import Invalid, NotFound, NotYet, TrainingDataManifest, TrainingDataSync
 
 ACTOR = "0042_male"
 PREFIX = f"system_actors/training_data/{ACTOR}/"
@@ -94,8 +94,13 @@ def test_the_location_of_an_actor_without_a_manifest_is_known(training_api, acco
     account.requests.clear()
     with pytest.raises(Invalid, match="has it in"):
         training_api.rescan_s3(ACTOR, "elsewhere")
+    # Before the manifest exists, and without waiting for it.
+    with pytest.raises(Invalid, match="has it in"):
+        training_api.get_training_data(ACTOR, "elsewhere", wait=0)
     training_api.check_location(ACTOR, BUCKET, PREFIX)
     assert [request.method for request in account.requests if request.method == "PUT"] == []
+    with pytest.raises(NotYet):
+        training_api.get_training_data(ACTOR, BUCKET, wait=0)
 
 
 def test_the_location_of_an_actor_with_too_many_images_for_an_answer_is_known(api, account, monkeypatch):

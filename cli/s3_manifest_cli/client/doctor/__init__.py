@@ -1,4 +1,4 @@
-"""Examines a deployed stack or a bucket: the checks, their findings, and the repair of the bucket's notifications.
+"""Examines a deployed stack or a bucket: the checks, their findings, and the repair of buckets' notifications.
 
 Modules here send requests; those in ``checks`` turn the answers into findings. Imports ``access`` and ``manifests``.
 """

@@ -55,9 +55,9 @@ _LIMITS = Limits()
 class DoctorOptions:
     """How to examine.
 
-    ``fix`` repairs the bucket's notification configuration. ``round_trip`` uploads an object into a collection of its
-    own and waits for its manifest. ``collections`` (``KIND/ID`` or ``s3://BUCKET/PREFIX/``) are those to compare with
-    S3; by default all. ``progress`` receives a description of each step.
+    ``fix`` repairs the buckets' notifications. ``round_trip`` uploads an object into a collection of its own in each
+    bucket and waits for its manifest. ``collections`` (``KIND/ID`` or ``s3://BUCKET/PREFIX/``) are those to compare
+    with S3; by default all. ``progress`` receives a description of each step.
     """
 
     fix: bool = False
@@ -75,9 +75,9 @@ _DEFAULTS = DoctorOptions()
 def doctor(stack: str, options: DoctorOptions = _DEFAULTS) -> Examination:
     """Examines a deployed stack and its buckets.
 
-    Only reads, except for ``fix`` and for test objects: one below the manifest root, and the one of the round trip.
-    All test objects are removed at the end. A check that cannot be made is a finding ``not_checked``. Safe to repeat.
-    Raises ``NotFound``, ``Invalid``, ``Unavailable``.
+    Only reads, except for ``fix`` and for test objects in each bucket: one below the manifest root, and the one of the
+    round trip. All test objects are removed at the end. A check that cannot be made is a finding ``not_checked``. Safe
+    to repeat. Raises ``NotFound``, ``Invalid``, ``Unavailable``.
     """
     clients = Clients(options.session or boto3.Session(), options.endpoint)
     options.progress("reading the stack from CloudFormation")
