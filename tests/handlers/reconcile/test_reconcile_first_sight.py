@@ -4,7 +4,7 @@ import json
 
 import pytest
 from handlers.lambda_answers import failed_ids
-from handlers.lambda_events import SOMEBODYS_ATTRIBUTE, Context, s3_event, sqs_record
+from handlers.lambda_events import BUCKET, SOMEBODYS_ATTRIBUTE, Context, s3_event, sqs_record
 
 import reconcile_handler
 from s3_manifest.manifest.jobs import Sweep, decode_job, encode_job
@@ -140,7 +140,7 @@ def test_messages_fail_while_the_subscription_record_is_unreadable(account, reco
     account.put(RECORD, body)
     account.put("styles/16/a.png")
     assert reconcile({"1": s3_event("styles/16/a.png")}) == ["1"]
-    assert RECORD in str(log())
+    assert f"s3://{BUCKET}/{RECORD}: " in str(log())
     assert account.below("_manifests/") == [RECORD]
     account.subscribe("2020-01-01T00:00:00.000Z")
     assert reconcile({"1": s3_event("styles/16/a.png")}) == []

@@ -68,6 +68,12 @@ def recorded(account, bucket: str) -> dict[str, str]:
     return {prefix: item["since"] for prefix, item in record["prefixes"].items()}
 
 
+def has_record(account, bucket: str, root: str = "_manifests/") -> bool:
+    """Whether any version of the bucket's record exists."""
+    listed = account.s3.list_object_versions(Bucket=bucket, Prefix=f"{root}subscription.json")
+    return bool(listed.get("Versions") or listed.get("DeleteMarkers"))
+
+
 def deny_bucket(account, bucket: str, *methods: str, key: str = "") -> None:
     """S3 denies requests with these methods to this bucket, or to an object in it."""
 
@@ -163,6 +169,12 @@ def test_a_collection_in_a_bucket_that_is_not_listed_is_an_error_for_each(accoun
 
 def test_manifests_are_below_any_root_in_every_bucket(account, cloudformation, before):
     assert cloudformation.request("Create", **TWO, ManifestRoot="elsewhere/")["Status"] == "SUCCESS"
+    assert all(has_record(account, bucket, "elsewhere/") for bucket in (BUCKET, ASSETS))
+    moved = TWO | {"ManifestRoot": "there/"}
+    answer = cloudformation.request("Update", BUCKET, old=TWO | {"ManifestRoot": "elsewhere/"}, **moved)
+    assert answer["Status"] == "SUCCESS"
+    for bucket in (BUCKET, ASSETS):
+        assert [has_record(account, bucket, root) for root in ("elsewhere/", "there/")] == [False, True]
 
 
 def test_every_bucket_that_cannot_be_used_is_named_with_its_remedy_and_nothing_is_written(
@@ -321,13 +333,51 @@ def test_an_object_that_is_uploaded_after_the_deployment_is_newer_than_the_subsc
     assert waits == []
 
 
-def test_the_record_keeps_its_time_until_the_stack_leaves_the_bucket(account, cloudformation, before):
+def test_the_record_keeps_its_time_and_is_deleted_when_the_stack_leaves_the_bucket(account, cloudformation, before):
     cloudformation.request("Create", **TWO)
     first = recorded(account, ASSETS)
     cloudformation.request("Update", BUCKET, old=TWO, **THREE)
     assert recorded(account, ASSETS) == first
     cloudformation.request("Update", BUCKET, old=THREE, **ONE)
+    assert [has_record(account, bucket) for bucket in (BUCKET, ASSETS, ARCHIVE)] == [True, False, False]
+
+
+def test_a_create_that_a_delete_overtakes_while_it_writes_the_record_leaves_no_record(account, cloudformation, before):
+    later, event = [], cloudformation.event("Delete", BUCKET, **TWO)
+
+    def fault(request):
+        if request.method == "PUT" and (request.bucket, request.key) == (ASSETS, RECORD):
+            account.faults.clear()
+            later.append(cloudformation.send(event)["Status"])
+
+    account.faults.append(fault)
+    assert cloudformation.request("Create", **TWO)["Status"] == "FAILED"
+    assert later == ["SUCCESS"]
+    assert subscribed(account) == {}
+    assert [has_record(account, bucket) for bucket in (BUCKET, ASSETS)] == [False, False]
+
+
+def test_the_current_version_of_a_record_is_deleted_last(account, cloudformation, before):
+    """After a failure half-way, no earlier version is the record again."""
+    account.s3.put_bucket_versioning(Bucket=ASSETS, VersioningConfiguration={"Status": "Enabled"})
+    cloudformation.request("Create", **TWO)
+    deny_bucket(account, ASSETS, "DELETE", key=RECORD)
+    assert cloudformation.request("Delete", BUCKET, **TWO)["Status"] == "SUCCESS"
     assert recorded(account, ASSETS) == {}
+    account.faults.clear()
+    account.requests.clear()
+    versions = [item["VersionId"] for item in account.s3.list_object_versions(Bucket=ASSETS)["Versions"]]
+    assert cloudformation.request("Delete", BUCKET, **TWO)["Status"] == "SUCCESS"
+    deleted = [request.parameters["versionId"] for request in account.sent("DELETE") if request.bucket == ASSETS]
+    assert deleted == versions[::-1]
+    assert len(deleted) == 2
+
+
+def test_the_error_of_a_damaged_record_names_its_bucket(account, cloudformation, before):
+    account.s3.put_object(Bucket=ASSETS, Key=RECORD, Body=b"{")
+    answer = cloudformation.request("Create", **TWO)
+    assert answer["Status"] == "FAILED"
+    assert f"s3://{ASSETS}/{RECORD}: it is not JSON" in answer["Reason"]
 
 
 def test_a_record_that_cannot_be_written_fails_the_request_before_the_bucket_is_subscribed(

@@ -78,10 +78,13 @@ def record_key(root: str) -> str:
     return f"{root}subscription.json"
 
 
-def read(store: Store, root: str) -> SubscriptionRecord | None:
-    """The bucket's record; None if there is none. Raises ``UnreadableRecord``, ``StoreError``."""
+def read(store: Store, root: str, bucket: str = "") -> SubscriptionRecord | None:
+    """The bucket's record; None if there is none. ``bucket``: its name, for errors.
+
+    Raises ``UnreadableRecord``, ``StoreError``.
+    """
     stored = store.get(record_key(root))
-    return _decode(record_key(root), stored.body) if stored else None
+    return decode(bucket, root, stored.body) if stored else None
 
 
 def subscribed_at(
@@ -94,14 +97,42 @@ def subscribed_at(
     """
     record = records.get(collection.bucket)
     since = record.subscribed_at(collection.prefix) if record else None
-    if since is None and (record := read(store, collection.root)):
+    if since is None and (record := read(store, collection.root, collection.bucket)):
         records[collection.bucket] = record
         since = record.subscribed_at(collection.prefix)
     return since
 
 
+def decode(bucket: str, root: str, body: bytes) -> SubscriptionRecord:
+    """The record from its bytes. Raises ``UnreadableRecord``, which names the object and the remedy."""
+
+    def unreadable(reason: str, remedy: str = _REMEDY) -> UnreadableRecord:
+        return UnreadableRecord(record_key(root), f"{reason}. {remedy}", bucket=bucket)
+
+    try:
+        fields = from_json(body)
+        if not isinstance(fields, dict):
+            raise unreadable("it is not a JSON object")
+        schema = fields.pop("schema", None)
+        if type(schema) is int and schema > SCHEMA:
+            reason = f"written by a newer version: its schema is {schema}; this version reads {SCHEMA}"
+            raise unreadable(reason, "Update the stack")
+        if type(schema) is not int or schema < SCHEMA:  # True equals 1, and so does 1.0
+            raise unreadable(f"its schema is {schema!r}; this version reads {SCHEMA}")
+        return SubscriptionRecord.model_validate(fields)
+    except ValidationError as error:
+        raise unreadable(first_problem(error)) from error
+    except ValueError as error:
+        raise unreadable(f"it is not JSON: {error}") from error
+
+
 def write(
-    store: Store, root: str, deployment: str, prefixes: Sequence[str], now: Callable[[], Timestamp]
+    store: Store,
+    root: str,
+    deployment: str,
+    prefixes: Sequence[str],
+    now: Callable[[], Timestamp],
+    bucket: str = "",
 ) -> SubscriptionRecord:
     """Records that this deployment is subscribed to exactly these prefixes of the bucket; returns the record.
 
@@ -111,12 +142,13 @@ def write(
     again has a new one. ``with_deployment`` says what becomes of earlier times.
 
     Safe to repeat, and beside other deployments: it writes by compare-and-swap, and returns once the record can be read
-    before its new times have come. Raises ``UnreadableRecord`` (nothing is written), ``StoreError``.
+    before its new times have come. ``bucket``: its name, for errors. Raises ``UnreadableRecord`` (nothing is written),
+    ``StoreError``.
     """
-    key, error, tried = record_key(root), Conflict(record_key(root), "other writers kept changing it"), set[str]()
+    key, tried = record_key(root), set[str]()
     for _ in range(_ATTEMPTS):
         stored = store.get(key)
-        record = _decode(key, stored.body) if stored else SubscriptionRecord()
+        record = decode(bucket, root, stored.body) if stored else SubscriptionRecord()
         at = now()
         late = {since for since in tried if since <= at}
         after = _without(record, deployment, late).with_deployment(deployment, prefixes, since := _next_start(at))
@@ -126,7 +158,7 @@ def write(
         # The next round reads what became of the write.
         with suppress(Conflict, OutcomeUnknown):
             store.put(key, _encode(after), replaces=stored.etag if stored else None, metadata={})
-    raise error
+    raise Conflict(key, "other writers kept changing it", bucket=bucket)
 
 
 def _next_start(now: Timestamp) -> Timestamp:
@@ -146,23 +178,3 @@ def _overlap(first: str, second: str) -> bool:
 
 def _encode(record: SubscriptionRecord) -> bytes:
     return json_bytes({"schema": SCHEMA, **record.model_dump()})
-
-
-def _decode(key: str, body: bytes) -> SubscriptionRecord:
-    try:
-        fields = from_json(body)
-        if not isinstance(fields, dict):
-            raise UnreadableRecord(key, f"it is not a JSON object. {_REMEDY}")
-        schema = fields.pop("schema", None)
-        if type(schema) is int and schema > SCHEMA:
-            raise UnreadableRecord(
-                key,
-                f"written by a newer version: its schema is {schema}; this version reads {SCHEMA}. Update the stack",
-            )
-        if type(schema) is not int or schema < SCHEMA:  # True equals 1, and so does 1.0
-            raise UnreadableRecord(key, f"its schema is {schema!r}; this version reads {SCHEMA}. {_REMEDY}")
-        return SubscriptionRecord.model_validate(fields)
-    except ValidationError as error:
-        raise UnreadableRecord(key, f"{first_problem(error)}. {_REMEDY}") from error
-    except ValueError as error:
-        raise UnreadableRecord(key, f"it is not JSON: {error}. {_REMEDY}") from error

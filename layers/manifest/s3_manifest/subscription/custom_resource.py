@@ -27,7 +27,7 @@ from s3_manifest.subscription.bucket_subscription import BucketSubscription
 from s3_manifest.subscription.event_rule import NotTargeted
 from s3_manifest.subscription.notifications import NotSubscribed, Superseded
 from s3_manifest.subscription.properties import AnyProperties, InvalidRequest, Properties
-from s3_manifest.subscription.record import delete_unused, forget
+from s3_manifest.subscription.record import forget
 from s3_manifest.subscription.request_order import RequestOrder
 from s3_manifest.subscription.services import RequestFailed, Services
 
@@ -80,7 +80,6 @@ def _delete(fields: Mapping[str, Any], request: str, services: Services) -> None
 
     def remove(bucket: str) -> None:
         BucketSubscription(bucket, request, order, services, properties, sources).remove()
-        delete_unused(bucket, properties.manifest_root, services)
 
     _for_each(properties.buckets, remove, services)
 
