@@ -69,9 +69,8 @@ SUFFIXES = {
     "SweepFunction WriteAndCollectManifests": "/*",
     "QueryFunction ReadManifests": "/*",
     "QueryFunction List": "",
-    "EditFunction Read": "/*",
+    "EditFunction ReadAndChangeData": "/*",
     "EditFunction List": "",
-    "EditFunction ChangeData": "/*",
     "QueuePolicy BucketSends": "",
 }
 BELOW_ROOT = {name for name in SUFFIXES if "Manifests" in name}
