@@ -97,7 +97,7 @@ class ActorImage(AnswerModel):
 
 
 class ActorManifest(AnswerModel):
-    """An actor's images and generations. ``manifest_path`` is the key of the canonical manifest in the bucket.
+    """An actor's images and generations. ``manifest_path`` is the key of the manifest in ``s3_bucket``.
 
     ``generations`` are those of the manifest, which count all files; ``statistics`` counts images only.
     """

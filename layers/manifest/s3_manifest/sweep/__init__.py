@@ -1,4 +1,4 @@
-"""Compares manifests with listings of the bucket: repairs drift, collects garbage, rebuilds unreadable manifests.
+"""Compares manifests with listings of their buckets: repairs drift, collects garbage, rebuilds unreadable manifests.
 
 Every write goes through ``reconcile``. May import ``reconcile`` and the wings below it.
 """

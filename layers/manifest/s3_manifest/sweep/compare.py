@@ -1,4 +1,4 @@
-"""Compares a manifest with a listing of the bucket, page by page, and reports the keys to observe again.
+"""Compares a manifest with a listing of its collection, page by page, and reports the keys to observe again.
 
 Each page is read once to verify it against its SHA-256 in the head, even where the digest of the listing already
 matches the page. The listing and the manifest are from different moments, so a difference need not be drift: only
