@@ -29,7 +29,8 @@ def run_demo() -> None:
         run_style_demo(stack)
         run_actor_demo(stack)
         run_copy_demo(stack)
-    click.echo("\nDone, and everything is stopped. `make serve` keeps it up for you to try.")
+        click.echo("\nDone. Stopping everything and removing its files …")
+    click.echo("Everything is stopped. `make serve` keeps it up for you to try.")
 
 
 def run_style_demo(stack: Stack) -> None:
