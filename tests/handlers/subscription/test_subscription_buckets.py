@@ -292,6 +292,42 @@ def test_a_bucket_that_an_overtaken_update_leaves_late_is_subscribed_again(accou
     assert subscribed(account) == {BUCKET: ["styles/"], ASSETS: ["system_actors/"]}
 
 
+def send_at_the_write_of_a_record(account, cloudformation, event, bucket: str, root: str = "_manifests/") -> list[str]:
+    """Sends the request just before the next write of the bucket's record; returns the list for its status."""
+    statuses: list[str] = []
+
+    def fault(request):
+        if request.method == "PUT" and (request.bucket, request.key) == (bucket, f"{root}subscription.json"):
+            account.faults.clear()
+            statuses.append(cloudformation.send(event)["Status"])
+
+    account.faults.append(fault)
+    return statuses
+
+
+@pytest.mark.parametrize("source", [{}, BRIDGE], ids=["notifications", "eventbridge"])
+def test_a_rollback_before_an_update_has_forgotten_a_bucket_wins(account, cloudformation, before, source):
+    """The Update has removed the bucket's notifications, and is about to remove its record and its rule."""
+    cloudformation.request("Create", **TWO, **source)
+    earlier = subscribed(account), configuration(account, ASSETS), rules(account)
+    event = cloudformation.event("Update", BUCKET, old=ONE | source, **TWO, **source)
+    later = send_at_the_write_of_a_record(account, cloudformation, event, ASSETS)
+    assert cloudformation.request("Update", BUCKET, old=TWO | source, **ONE, **source)["Status"] == "FAILED"
+    assert later == ["SUCCESS"]
+    assert (subscribed(account), configuration(account, ASSETS), rules(account)) == earlier
+    assert list(recorded(account, ASSETS)) == ["system_actors/"]
+
+
+def test_a_rollback_before_an_update_has_forgotten_the_old_manifest_root_wins(account, cloudformation, before):
+    old, new = TWO | {"ManifestRoot": "old/"}, TWO | {"ManifestRoot": "new/"}
+    cloudformation.request("Create", **old)
+    event = cloudformation.event("Update", BUCKET, old=new, **old)
+    later = send_at_the_write_of_a_record(account, cloudformation, event, ASSETS, "old/")
+    assert cloudformation.request("Update", BUCKET, old=old, **new)["Status"] == "FAILED"
+    assert later == ["SUCCESS"]
+    assert [has_record(account, ASSETS, root) for root in ("old/", "new/")] == [True, False]
+
+
 def test_each_bucket_has_its_own_rule_with_eventbridge(account, cloudformation, before):
     names = {bucket: event_rule.name(PROPERTIES["RulePrefix"], bucket) for bucket in (BUCKET, ASSETS, ARCHIVE)}
     cloudformation.request("Create", **TWO, **BRIDGE)
@@ -343,14 +379,8 @@ def test_the_record_keeps_its_time_and_is_deleted_when_the_stack_leaves_the_buck
 
 
 def test_a_create_that_a_delete_overtakes_while_it_writes_the_record_leaves_no_record(account, cloudformation, before):
-    later, event = [], cloudformation.event("Delete", BUCKET, **TWO)
-
-    def fault(request):
-        if request.method == "PUT" and (request.bucket, request.key) == (ASSETS, RECORD):
-            account.faults.clear()
-            later.append(cloudformation.send(event)["Status"])
-
-    account.faults.append(fault)
+    event = cloudformation.event("Delete", BUCKET, **TWO)
+    later = send_at_the_write_of_a_record(account, cloudformation, event, ASSETS)
     assert cloudformation.request("Create", **TWO)["Status"] == "FAILED"
     assert later == ["SUCCESS"]
     assert subscribed(account) == {}

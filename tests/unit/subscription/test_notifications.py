@@ -327,14 +327,6 @@ def test_a_request_that_is_not_the_latest_writes_nothing():
     assert bucket.puts == 0
 
 
-def test_a_request_that_is_superseded_while_it_writes_raises():
-    answers = [True, False]
-    bucket = Bucket()
-    with pytest.raises(Superseded):
-        applied(bucket, is_latest=lambda: answers.pop(0))
-    assert bucket.puts == 1
-
-
 turn_on = partial(with_eventbridge, without=NAME)
 
 

@@ -27,15 +27,16 @@ class BucketSubscription(NamedTuple):
     def put(self, properties: Properties, old: Properties | None) -> None:
         """Subscribes to the bucket. Raises ``Superseded`` after it has made the bucket what the later request wants."""
         try:
-            self.subscribe(properties)
+            self.subscribe(properties, old)
         except Superseded:
             self._undo(old)
             raise
 
-    def leave(self, old: Properties | None) -> None:
+    def leave(self, old: Properties) -> None:
         """Unsubscribes from a bucket that the new properties do not name, or in which they have no collections."""
         try:
             self.remove(self._is_latest)
+            self._check_latest()
         except Superseded:
             self._undo(old)
             raise
@@ -58,11 +59,19 @@ class BucketSubscription(NamedTuple):
     def _is_latest(self) -> bool:
         return self.order.latest(self.bucket) in {None, self.request}
 
-    def subscribe(self, properties: Properties) -> None:
-        """Makes the bucket's subscription that of the properties. Raises ``Superseded``."""
+    def _check_latest(self) -> None:
+        """Call it after the last write: a later request has read that, or is found here. Raises ``Superseded``."""
+        if not self._is_latest():
+            raise Superseded
+
+    def subscribe(self, properties: Properties, before: AnyProperties | None) -> None:
+        """Makes the bucket's subscription that of the properties, instead of ``before``. Raises ``Superseded``."""
         services, bucket, prefixes = self.services, self.bucket, properties.prefixes(self.bucket)
         since = record(bucket, properties, services)
         self._notify(properties, prefixes)
+        if before and before.manifest_root != properties.manifest_root:
+            forget(bucket, before, services)
+        self._check_latest()
         # What is uploaded after the deployment is newer than the subscription.
         services.wait_until(since)
 
@@ -93,7 +102,7 @@ class BucketSubscription(NamedTuple):
                 self._unsubscribe()
                 return
             try:
-                self._replace(request=latest).subscribe(old)
+                self._replace(request=latest).subscribe(old, self.properties)
             except Superseded:
                 continue
             return

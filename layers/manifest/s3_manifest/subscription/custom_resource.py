@@ -27,7 +27,6 @@ from s3_manifest.subscription.bucket_subscription import BucketSubscription
 from s3_manifest.subscription.event_rule import NotTargeted
 from s3_manifest.subscription.notifications import NotSubscribed, Superseded
 from s3_manifest.subscription.properties import AnyProperties, InvalidRequest, Properties
-from s3_manifest.subscription.record import forget
 from s3_manifest.subscription.request_order import RequestOrder
 from s3_manifest.subscription.services import RequestFailed, Services
 
@@ -95,19 +94,17 @@ def _put(properties: Properties, old: Properties | None, request: str, services:
     order = RequestOrder(services.sqs, properties.queue_arn, services.warn)
     order.register(request, buckets)
 
-    def part(bucket: str) -> BucketSubscription:
-        return BucketSubscription(bucket, request, order, services, properties, sources)
+    def part(bucket: str, of: Properties) -> BucketSubscription:
+        return BucketSubscription(bucket, request, order, services, of, sources)
 
     problems = services.parallel_map(lambda bucket: problem_of(bucket, properties.queue_arn, services), subscribed)
     if found := "; ".join(filter(None, problems)):
         raise RequestFailed(found)
-    _for_each(subscribed, lambda bucket: part(bucket).put(properties, old), services)
+    _for_each(subscribed, lambda bucket: part(bucket, properties).put(properties, old), services)
     if old:
         # A Create has nothing to leave.
         unused = [bucket for bucket in buckets if bucket not in subscribed]
-        _for_each(unused, lambda bucket: part(bucket).leave(old), services)
-        if old.manifest_root != properties.manifest_root:
-            _for_each(filter(old.prefixes, old.buckets), lambda bucket: forget(bucket, old, services), services)
+        _for_each(unused, lambda bucket: part(bucket, old).leave(old), services)
     # For objects that existed before, and changes without an event.
     url = services.sweep_queue_url
     send = partial(services.sqs.send_message, QueueUrl=url, MessageBody=encode_job(SweepAll()))

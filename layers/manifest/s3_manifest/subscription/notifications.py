@@ -121,7 +121,7 @@ class BucketNotifications:
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
 
         Raises ``NotSubscribed``; ``NotReadable`` if every read was denied; ``Superseded`` if a later request has
-        started: the caller then undoes what was written.
+        started before the write. The caller finds one that starts afterwards, and undoes what was written.
         """
         is_removal = queue_arn is None
         was_read, skip_validation = False, is_removal
@@ -162,8 +162,6 @@ class BucketNotifications:
                 f"bucket {self.bucket}: its notification configuration was not changed: {error}"
                 f"{remedy if error.is_denied else ''}"
             ) from error
-        if not self.is_latest():
-            raise Superseded
 
     def _read(self) -> Mapping[str, Any]:
         return self.client.get_bucket_notification_configuration(Bucket=self.bucket)
