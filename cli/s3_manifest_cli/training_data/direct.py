@@ -112,7 +112,8 @@ class S3Service(NamedTuple):
         if self.enqueue is None:
             raise Invalid(
                 f"{sweep.id} cannot be compared with S3, because the sweep queue is unknown.",
-                remedy="Pass sweep_queue_url, the stack's output SweepQueueUrl.",
+                remedy="Pass stack (S3_MANIFEST_STACK), or sweep_queue_url (S3_MANIFEST_SWEEP_QUEUE_URL), its output"
+                " SweepQueueUrl.",
             )
         self.enqueue([sweep])
 
