@@ -47,7 +47,7 @@ class Vandal:
             case "lost":
                 truth.remove(key)
             case "cut off":
-                truth.upload(key, body[: self.chance.randrange(len(body))])
+                truth.upload(key, body[: self.chance.randrange(max(1, len(body)))])
             case "altered":
                 truth.upload(key, _altered(body, self.chance))
             case _:
