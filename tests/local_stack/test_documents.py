@@ -74,14 +74,18 @@ def test_the_commands_of_the_client_page_print_the_documented_output(shell, stac
         first = first or stack.get("/api/manifests/style/17", {"limit": 1}).body["revision"]
 
 
-def test_the_python_example_of_the_client_runs(shell, stack, s3, manifest_when, capsys):
+def test_the_python_examples_of_the_client_run(shell, stack, s3, manifest_when, capsys):
     for name, body in (("a.png", b"pixels"), ("a.txt", b"a fox")):
         s3.put_object(Bucket=stack.bucket, Key=f"{STYLE}/{name}", Body=body)
     manifest_when("16", lambda manifest: manifest["total_files"] == 1 and manifest["captions"])
-    exec(example("python", "Client", "python"), {})  # noqa: S102  # the documents' own example
+    variables = {}
+    exec(example("python", "Client", "python"), variables)  # noqa: S102  # the documents' own example
     assert (shell.folder / "pictures" / "a.png").read_bytes() == b"pixels"
     assert not (shell.folder / "pictures" / "a.txt").exists()
     assert "['a.png'] []" in capsys.readouterr().out.splitlines()
+    exec(example("python", "Many collections", "python"), variables)  # noqa: S102  # it continues the first one
+    assert (shell.folder / "data" / "16" / "a.png").read_bytes() == b"pixels"
+    assert "16 2" in capsys.readouterr().out.splitlines()
 
 
 def test_the_python_example_of_training_data_runs(shell, stack, s3, eventually, capsys):
