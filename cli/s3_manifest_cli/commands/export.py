@@ -89,7 +89,7 @@ def export(
         collection, format_ = None, _FORMAT.convert(collection, None, None) if collection else None
     absent = {"COLLECTION": collection or many.is_given, "FORMAT": format_}
     if format_ is None or not all(absent.values()):
-        raise missing(*(name for name, value in absent.items() if not value))
+        raise missing(*(name for name, value in absent.items() if not value), choices={"FORMAT": FORMATS})
     name = many.name(collection)
     output = None if output == Path("-") else output
     used_options = _checked_options(format_, output, options, printer)

@@ -8,10 +8,11 @@ import click
 
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.waiting import Clock
-from s3_manifest_cli.client.bulk.selection import Selection
+from s3_manifest_cli.client.bulk.for_each import for_each
+from s3_manifest_cli.client.bulk.selection import Selection, select
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import RescanRequest, RescanResult, rescan, rescan_all, wait_for
-from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_many, run_selection
+from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_selection
 from s3_manifest_cli.terminal.options import Many, common_options, select_options
 from s3_manifest_cli.terminal.output import Printer, number
 
@@ -68,7 +69,11 @@ def rescan_command(
     if many.is_all:
         known = {request.collection: request for request in rescan_all(deployment)}
         run_selection(command, Selection(deployment, list(known), []), None, printer)
-    run_many(command, deployment, many.names(None) if many.is_given else list(names), None, printer)
+    selection = select(deployment, many.names(None) if many.is_given else list(names))
+    if wait is not None:  # all sweeps are requested before it waits for the first; a request that fails is repeated
+        outcomes = for_each(selection, lambda own, collection, _: rescan(own.manifests, collection))
+        known = {outcome.item: outcome.result for outcome in outcomes if outcome.result}
+    run_selection(command, selection, None, printer)
 
 
 def _numbers(document: Mapping[str, Any]) -> Mapping[str, int]:

@@ -17,9 +17,9 @@ from s3_manifest_cli.client.bulk.for_each import for_each
 from s3_manifest_cli.client.bulk.selection import Selection, select
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.transfer.cancellation import terminable
-from s3_manifest_cli.errors import Invalid
-from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, USAGE, Failure
+from s3_manifest_cli.client.transfer.cancellation import Cancelled, terminable
+from s3_manifest_cli.errors import Invalid, NoManifest
+from s3_manifest_cli.terminal.failures import DIFFERENCES, FAILED, USAGE, print_traceback
 from s3_manifest_cli.terminal.outcomes import failure_of
 from s3_manifest_cli.terminal.output import Printer, Record, number, progress_bar, size
 
@@ -105,33 +105,42 @@ def run_selection(
     """As ``run_many``, for collections that were selected already."""
     paths = local_paths(template, selection.collections) if template else {}
 
-    def run(deployment: Deployment, collection: Collection, options: SyncOptions) -> _Report:
+    def run(deployment: Deployment, collection: Collection, options: SyncOptions) -> _Report | Exception:
         path = paths.get(collection)
         if isinstance(path, Invalid):
             raise path
-        record = Record()
-        try:
-            name = f"{collection.kind}/{collection.id}"
-            command.run(Request(deployment, collection, name, path, printer._replace(record=record), options))
-        except SystemExit as exit_:
-            return _Report(exit_.code if isinstance(exit_.code, int) else 0, record)
-        return _Report(0, record)
+        name = f"{collection.kind}/{collection.id}"
+        return _run_one(command, Request(deployment, collection, name, path, printer, options))
 
     total = _Total(command, printer)
     for failure in selection.failures:
-        total.add_failure(failure.name, {"name": failure.name}, failure_of(failure.error))
+        total.add_failure(failure.name, {"name": failure.name}, failure.error)
     with progress_bar(command.verb, len(selection.collections), quiet=printer.quiet) as advance, terminable():
         for outcome in for_each(selection, run, options):
             name, fields = f"{outcome.item.kind}/{outcome.item.id}", {"kind": outcome.item.kind, "id": outcome.item.id}
-            if outcome.result:
+            if isinstance(outcome.result, _Report):
                 total.add(name, fields, outcome.result)
-            elif outcome.error:
-                total.add_failure(name, fields, failure_of(outcome.error))
+            elif error := outcome.result or outcome.error:
+                total.add_failure(name, fields, error)
             advance(1, 0)
     if selection.unconfirmed and not total.collections:
         raise Invalid("No matching collection has a manifest any more.", remedy="List them with 's3-manifest ls'.")
     total.print()
     sys.exit(total.exit_code)
+
+
+def _run_one(command: BulkCommand, request: Request) -> _Report | Exception:
+    """What the command reports about one collection, or why it failed, whatever that is."""
+    record = Record()
+    try:
+        command.run(request._replace(printer=request.printer._replace(record=record)))
+    except SystemExit as exit_:
+        return _Report(exit_.code if isinstance(exit_.code, int) else 0, record)
+    except (NoManifest, Cancelled):  # ``for_each`` handles them
+        raise
+    except Exception as error:  # noqa: BLE001  # also a bug does not stop the other collections
+        return error
+    return _Report(0, record)
 
 
 class _Total:
@@ -155,11 +164,13 @@ class _Total:
         self._printer.write(f"{name}: {line}", _COLOURS.get(report.exit_code))
         self._line({**fields, "exit_code": report.exit_code, **document})
 
-    def add_failure(self, name: str, fields: Mapping[str, Any], failure: Failure) -> None:
+    def add_failure(self, name: str, fields: Mapping[str, Any], error: Exception) -> None:
         """Prints why the command failed."""
+        failure = failure_of(error)
         self._failed += 1
         self._end(failure.exit_code)
         self._printer.error(f"{name}: {failure.message}")
+        print_traceback(error)
         described = {"error": failure.message, "code": failure.code, "remedy": failure.remedy or None}
         self._line({**fields, "exit_code": failure.exit_code, **described})
 

@@ -63,8 +63,8 @@ def report(failure: Failure, *, as_json: bool, is_printed: bool = False) -> None
     if not is_printed:
         line = failure.message if failure.exit_code == INTERRUPTED else f"Error: {failure.message}"
         _print(sys.stderr, printable(line))
-    if os.environ.get(DEBUG_VARIABLE) and sys.exc_info()[0] and failure.exit_code != INTERRUPTED:
-        _print(sys.stderr, traceback.format_exc().rstrip())
+    if (error := sys.exc_info()[1]) and failure.exit_code != INTERRUPTED:
+        print_traceback(error)
     if as_json:
         fields = {
             "error": failure.message,
@@ -73,6 +73,12 @@ def report(failure: Failure, *, as_json: bool, is_printed: bool = False) -> None
             "exit_code": failure.exit_code,
         }
         _print(sys.stdout, json.dumps(fields))
+
+
+def print_traceback(error: BaseException) -> None:
+    """Prints where an error was raised, if ``DEBUG_VARIABLE`` is set."""
+    if os.environ.get(DEBUG_VARIABLE):
+        _print(sys.stderr, "".join(traceback.format_exception(error)).rstrip())
 
 
 def printable(text: str) -> str:

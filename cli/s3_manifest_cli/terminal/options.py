@@ -1,6 +1,6 @@
 """The arguments and options that commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -138,12 +138,13 @@ class Many(NamedTuple):
             return [name or ""]
         with click.open_file(self.source, "rb") as file:
             body = file.read()
+        source = "Standard input" if self.source == "-" else self.source
         try:
             names = parse_names(body.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            raise Invalid(f"{self.source} is not UTF-8.", remedy="Write one collection per line, in UTF-8.") from error
+            raise Invalid(f"{source} is not UTF-8.", remedy="Write one collection per line, in UTF-8.") from error
         if not names:
-            raise Invalid(f"{self.source} names no collection.", remedy="Write one collection per line.")
+            raise Invalid(f"{source} names no collection.", remedy="Write one collection per line.")
         return names
 
 
@@ -210,7 +211,8 @@ def parse_collection(deployment: "Deployment", name: str, local: Path | None, us
         raise
 
 
-def missing(*names: str) -> click.UsageError:
-    """The error of a command that lacks arguments."""
+def missing(*names: str, choices: Mapping[str, Iterable[str]] | None = None) -> click.UsageError:
+    """The error of a command that lacks arguments; ``choices`` are the values of those that have few."""
     plural = "s" if len(names) > 1 else ""
-    return click.UsageError(f"Missing argument{plural} {' and '.join(names)}.")
+    lists = (f" Choose {name} from {', '.join(values)}." for name, values in (choices or {}).items() if name in names)
+    return click.UsageError(f"Missing argument{plural} {' and '.join(names)}.{''.join(lists)}")

@@ -179,6 +179,26 @@ def test_many_collections_are_compared_over_http(through_http, add, tmp_path):
     assert [(outcome.error, outcome.result and outcome.result.is_in_sync) for outcome in compared] == [(None, True)] * 2
 
 
+def test_over_http_the_collections_of_all_kinds_are_listed_once(through_http, api, add):
+    add({"styles/16/a.png": b"16", "system_actors/training_data/0042_male/a.png": b"42"})
+    api.requests.clear()
+    selection = select(through_http, ["*/*"])
+    assert [collection.id for collection in selection.collections] == ["0042_male", "16"]
+    assert [path for _, path, _ in api.requests] == ["/api/manifests"]
+
+
+def test_a_change_between_two_calls_is_seen_by_the_second(six, tmp_path):
+    def copy(function):
+        return lambda deployment, style, options: function(deployment, tmp_path / style.id, style)
+
+    list(for_each(select(six.sides.deployment, ["style/*"]), copy(lambda own, path, style: pull(own, style, path))))
+    selection = select(six.sides.deployment, ["style/*"])
+    assert all(outcome.result.is_in_sync for outcome in for_each(selection, copy(status)))
+    six.put("style/3", "new.png")
+    different = [outcome.item.id for outcome in for_each(selection, copy(status)) if not outcome.result.is_in_sync]
+    assert different == ["3"]
+
+
 def test_no_collections_are_no_outcomes(six):
     assert [*for_each(Selection(six.sides.deployment, [], []), lambda *_: Path())] == []
 

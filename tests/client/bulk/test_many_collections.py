@@ -8,6 +8,7 @@ from client.sides import bytes_by_name, content_of
 from client.transfers import refusal
 
 from s3_manifest_cli.client.manifests import direct
+from s3_manifest_cli.commands import copies
 from s3_manifest_cli.main import main
 
 
@@ -97,6 +98,23 @@ def test_a_collection_that_fails_is_named_and_the_others_are_done(three, data):
     assert "AccessDenied" in answer.stderr
     assert "3 collections, 1 failed: 4 downloaded (80 bytes)" in answer.stdout
     assert files(data / "17") == files(data / "0042_male") == bytes_by_name("a.png", "sub/b.png")
+
+
+def test_an_unexpected_error_of_one_collection_does_not_stop_the_others(three, data, monkeypatch):
+    def prepare(deployment, verb, folder, collection, *more):
+        if collection.id == "16":
+            raise ZeroDivisionError
+        return copies_prepare(deployment, verb, folder, collection, *more)
+
+    copies_prepare = copies.prepare
+    monkeypatch.setattr(copies, "prepare", prepare)
+    monkeypatch.setenv("S3_MANIFEST_DEBUG", "1")
+    answer = three.sides.call("pull", "--all", data / "{id}", "--json", exit_code=3)
+    assert "style/16: Unexpected error: ZeroDivisionError at test_many_collections.py" in answer.stderr
+    assert "Traceback (most recent call last):\n" in answer.stderr
+    *lines, total = map(json.loads, answer.stdout.splitlines())
+    assert [line["code"] for line in lines if line["id"] == "16"] == ["unexpected"]
+    assert (total["total"]["failed"], total["total"]["counts"]["downloaded"]) == (1, 4)
 
 
 def test_a_refused_plan_of_one_collection_does_not_stop_the_others(three, data):
@@ -242,7 +260,7 @@ def test_export_reads_the_images_of_each_collection_from_its_own_folder(three, d
         (["history"], "Missing argument COLLECTION."),
         (["status", "data/{id}", "--all", "--combined"], "--combined is for one collection."),
         (["verify", "data/{id}", "--all", "--combined"], "--combined is for one collection."),
-        (["export", "--all"], "Missing argument FORMAT."),
+        (["export", "--all"], "Missing argument FORMAT. Choose FORMAT from csv, jsonl, "),
         (["export", "style/*", "csv"], "Many collections need a file each."),
         (["export", "style/*", "csv", "--output", "files.csv"], "Several collections cannot share files.csv."),
         (["export", "style/16", "csv", "--all"], "COLLECTION, --all and --from exclude each other."),
@@ -253,7 +271,7 @@ def test_export_reads_the_images_of_each_collection_from_its_own_folder(three, d
         (["status", "data", "--all"], "Several collections cannot share data."),
         (["status", "data/{id}", "style/16", "--all"], "COLLECTION, --all and --from exclude each other."),
         (["pull", "--all", "--from", "-", "data/{id}"], "COLLECTION, --all and --from exclude each other."),
-        (["pull", "--from", "-", "data/{id}"], "- names no collection."),
+        (["pull", "--from", "-", "data/{id}"], "Standard input names no collection."),
         (["pull", "style/*", "data/{id}", "--plan", "plan"], "--plan and --apply are for one collection."),
         (["restore", "style/*"], "Missing argument LOCAL (or --in-s3)."),
         (["pull", "style/9*", "data/{id}"], "'style/9*' matches no collection that has a manifest."),

@@ -6,6 +6,9 @@ import pytest
 from click.testing import CliRunner
 from handlers.lambda_events import BUCKET, REGION
 
+from s3_manifest_cli import NotYet
+from s3_manifest_cli.client.bulk import for_each
+from s3_manifest_cli.commands import rescan
 from s3_manifest_cli.main import main
 
 
@@ -195,6 +198,20 @@ def test_waiting_for_many_rescans_names_those_that_are_late(run, add):
     code, text = run("rescan", "style/*", "--wait", 0, "--json")
     first, second, total = sorted(map(json.loads, text.splitlines()), key=lambda line: line.get("id", "z"))
     assert (code, first["code"], second["code"], total["exit_code"]) == (3, "not_yet", "not_yet", 3)
+
+
+def test_all_rescans_are_requested_before_the_first_is_waited_for(run, add, account, monkeypatch):
+    requested = []
+
+    def wait_for(*_):
+        requested.append(len(account.jobs()))
+        raise NotYet("late")
+
+    monkeypatch.setattr(for_each, "_COLLECTIONS", 1)
+    monkeypatch.setattr(rescan, "wait_for", wait_for)
+    add({"styles/16/a.png": b"data", "styles/17/a.png": b"data"})
+    assert run("rescan", "style/*", "--wait", 60)[0] == 3
+    assert requested == [2, 0]  # reading the jobs deletes them
 
 
 WRONG = (

@@ -1,6 +1,6 @@
 """Runs a function of the client for each of many collections, several at a time.
 
-All of them share the threads, the connections and the memory that one command has.
+All of them share the threads, the connections and the memory for transferred bytes that one command has.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,9 +29,9 @@ def for_each(
 
     ``work`` gets the deployment, the collection and the options, and passes them on; those of ``pull``, ``push``,
     ``sync`` and ``restore`` share connections and memory by them. A ``S3ManifestError`` or ``OSError`` is the outcome
-    of its collection and does not stop the others. A collection that turns out to have no manifest has no outcome if
-    only a pattern selected it. Leaving the iterator, by Ctrl-C or otherwise, cancels those in progress. Raises
-    ``Cancelled`` after ``options.cancellation.cancel()``.
+    of its collection and does not stop the others; any other error of ``work`` cancels them and is raised. A collection
+    that turns out to have no manifest has no outcome if only a pattern selected it. Leaving the iterator, by Ctrl-C or
+    otherwise, cancels those in progress. Raises ``Cancelled`` after ``options.cancellation.cancel()``.
     """
     deployment = selection.deployment
     cancellation = options.cancellation or Cancellation()

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import Collection, Pattern
+from s3_manifest_cli.client.access.threads import parallel_map
 from s3_manifest_cli.client.bulk.patterns import EVERY_COLLECTION, is_pattern
 from s3_manifest_cli.client.manifests.deployment import Deployment, ListedEtags
 from s3_manifest_cli.client.manifests.manifests import ListedHead
@@ -20,8 +21,9 @@ class SelectionFailure(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The selected collections, by kind and id. ``deployment`` knows which of their manifests did not change.
+    """The selected collections, by kind and id. ``deployment`` knows which of their manifests had not changed.
 
+    It knows that once for each, for a minute: after changes, select again.
     ``unconfirmed`` are those that a pattern matches although their manifest may be gone.
     """
 
@@ -39,22 +41,27 @@ def select(deployment: Deployment, names: Iterable[str]) -> Selection:
     be, or a bucket that cannot be listed, is one of the ``failures``. Raises ``Invalid`` for a pattern that matches
     nothing.
     """
+
+    def named_by(name: str) -> Collection | S3ManifestError:
+        try:
+            return deployment.collection(name)
+        except S3ManifestError as error:
+            return error
+
     listing = _Listing(deployment)
-    named: set[Collection] = set()
     matched: dict[Collection, str | None] = {}
     failures: dict[str, S3ManifestError] = {}
-    for name in dict.fromkeys(names):
-        if is_pattern(name):
-            heads, failed = listing.match(name)
-            if not heads and not failed:
-                raise _no_match(deployment, name)
-            matched |= {head.collection: head.etag for head in heads}
-            failures |= failed
-        else:
-            try:
-                named.add(deployment.collection(name))
-            except S3ManifestError as error:
-                failures[name] = error
+    distinct = list(dict.fromkeys(names))
+    for pattern in filter(is_pattern, distinct):
+        heads, failed = listing.match(pattern)
+        if not heads and not failed:
+            raise _no_match(deployment, pattern)
+        matched |= {head.collection: head.etag for head in heads}
+        failures |= failed
+    single = [name for name in distinct if not is_pattern(name)]
+    found = dict(zip(single, parallel_map(named_by, single), strict=True))  # the number of an actor takes requests
+    failures |= {name: error for name, error in found.items() if isinstance(error, S3ManifestError)}
+    named = {collection for collection in found.values() if isinstance(collection, Collection)}
     etags = {collection: etag for collection, etag in matched.items() if etag}
     return Selection(
         deployment._replace(listed=ListedEtags(etags, listing.began)),
@@ -76,10 +83,14 @@ class _Listing:
         """The manifests of the collections that match, and the kinds that cannot be listed, with the error."""
         found: list[ListedHead] = []
         failed: dict[str, S3ManifestError] = {}
-        for kind in sorted(self._deployment.collections.patterns):
-            if not any(_match(pattern, name) for name in _names(kind, None)):
-                continue
-            heads = self._listed(kind.kind)
+        kinds = [
+            kind
+            for kind in sorted(self._deployment.collections.patterns)
+            if any(_match(pattern, name) for name in _names(kind, None))
+        ]
+        self._list([kind.kind for kind in kinds])
+        for kind in kinds:
+            heads = self._heads[kind.kind]
             if isinstance(heads, S3ManifestError):
                 failed[f"{kind.kind}/* in bucket {kind.bucket}" if kind.bucket else f"{kind.kind}/*"] = heads
             else:
@@ -88,13 +99,9 @@ class _Listing:
                 )
         return found, failed
 
-    def _listed(self, kind: str) -> list[ListedHead] | S3ManifestError:
-        if kind not in self._heads:
-            try:
-                self._heads[kind] = list(self._deployment.manifests.list_heads(kind))
-            except S3ManifestError as error:
-                self._heads[kind] = error
-        return self._heads[kind]
+    def _list(self, kinds: list[str]) -> None:
+        if unlisted := [kind for kind in kinds if kind not in self._heads]:
+            self._heads |= self._deployment.manifests.list_heads(unlisted)
 
 
 _Segments = list[str | None]

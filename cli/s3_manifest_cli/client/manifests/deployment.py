@@ -39,21 +39,25 @@ _LISTED_SECONDS = 60
 
 
 class ListedEtags(NamedTuple):
-    """The ETags of manifests that were just listed. They count for a minute after ``listed_at`` (monotonic)."""
+    """The ETags of manifests that were just listed. Each counts once, within a minute after ``listed_at`` (monotonic).
 
-    etags: Mapping[Collection, str] = {}
-    listed_at: float = 0.0
+    Whoever reads a manifest again may have changed it in between.
+    """
 
-    def etag(self, collection: Collection) -> str | None:
-        """The ETag of the current manifest; None if it is not known."""
-        return self.etags.get(collection) if time.monotonic() < self.listed_at + _LISTED_SECONDS else None
+    etags: dict[Collection, str]
+    listed_at: float
+
+    def take(self, collection: Collection) -> str | None:
+        """The ETag of the current manifest; None if it is not known, or was taken."""
+        etag = self.etags.pop(collection, None)
+        return etag if time.monotonic() < self.listed_at + _LISTED_SECONDS else None
 
 
 class Deployment(NamedTuple):
     """A deployment and the connection to it.
 
     ``bucket`` is the deployment's own, None if only the HTTP API is known: manifests name their bucket. ``name``
-    distinguishes deployments in the folder ``cache``. ``listed`` spares requests for manifests that did not change.
+    distinguishes deployments in the folder ``cache``. ``listed`` spares the first request for each unchanged manifest.
     """
 
     manifests: Manifests
@@ -63,13 +67,13 @@ class Deployment(NamedTuple):
     bucket: str | None
     name: str
     cache: Path
-    listed: ListedEtags = ListedEtags()
+    listed: ListedEtags = ListedEtags({}, 0.0)
 
     def current_index(self, collection: Collection) -> Index:
         """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
         path = self.cache / f"manifest-{state_files.stable_name(*self.state_of(collection))}.json"
-        cached = cache.load(path)
-        if cached and cached.etag == self.listed.etag(collection):
+        listed, cached = self.listed.take(collection), cache.load(path)
+        if cached and cached.etag == listed:
             return cached
         index = self.manifests.index(collection, cached)
         if index is not cached:

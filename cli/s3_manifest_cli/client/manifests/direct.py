@@ -31,7 +31,7 @@ from s3_manifest_cli.client.manifests.manifests import (
     RemoteFile,
     Segment,
 )
-from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, Unavailable
+from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
 
 _CATALOG_PAGE = 1000
 _MAX_RECORDS = 50
@@ -68,7 +68,16 @@ class S3Manifests:
             if not (cursor := page.cursor):
                 return
 
-    def list_heads(self, kind: str) -> Iterator[ListedHead]:
+    def list_heads(self, kinds: Sequence[str]) -> dict[str, list[ListedHead] | S3ManifestError]:
+        listed: dict[str, list[ListedHead] | S3ManifestError] = {}
+        for kind in kinds:
+            try:
+                listed[kind] = list(self._list_heads(kind))
+            except S3ManifestError as error:
+                listed[kind] = error
+        return listed
+
+    def _list_heads(self, kind: str) -> Iterator[ListedHead]:
         # A listing of all keys has the ETags. Where manifests have many other objects it would be long: then the
         # folders are listed instead.
         pattern = next(pattern for pattern in self._collections.patterns if pattern.kind == kind)

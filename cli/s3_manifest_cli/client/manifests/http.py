@@ -1,6 +1,6 @@
 """Reads manifests through a deployed HTTP API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -23,7 +23,7 @@ from s3_manifest_cli.client.manifests.manifests import (
     Manifest,
     Segment,
 )
-from s3_manifest_cli.errors import NotFound, Refused, Unavailable
+from s3_manifest_cli.errors import NotFound, Refused, S3ManifestError, Unavailable
 
 _PAGE = 1000
 _CATALOG_PAGE = 100
@@ -53,14 +53,18 @@ class HttpManifests:
             if not (cursor := response.body.get("cursor")):
                 return
 
-    def list_heads(self, kind: str) -> Iterator[ListedHead]:
-        for entry in self.collections():
-            if entry.kind != kind:
-                continue
-            if isinstance(entry, UnreadableBucket):
-                raise Unavailable(f"bucket {entry.s3_bucket}: {entry.problem}")
-            if collection := self._collections.lookup(kind, entry.id):
-                yield ListedHead(collection, None)
+    def list_heads(self, kinds: Sequence[str]) -> dict[str, list[ListedHead] | S3ManifestError]:
+        heads: dict[str, list[ListedHead]] = {kind: [] for kind in kinds}
+        failures: dict[str, S3ManifestError] = {}
+        try:
+            for entry in self.collections():
+                if isinstance(entry, UnreadableBucket):
+                    failures[entry.kind] = Unavailable(f"bucket {entry.s3_bucket}: {entry.problem}")
+                elif entry.kind in heads and (collection := self._collections.lookup(entry.kind, entry.id)):
+                    heads[entry.kind].append(ListedHead(collection, None))
+        except S3ManifestError as error:
+            failures = dict.fromkeys(kinds, error)
+        return {kind: failures.get(kind, found) for kind, found in heads.items()}
 
     def actor(self, name: str) -> Collection:
         response = self.api.request("GET", *address("/api/actors/{}/training-data", name))

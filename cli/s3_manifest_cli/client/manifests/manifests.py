@@ -1,7 +1,7 @@
 """The interface for reading manifests, from S3 or over HTTP with the same results and errors, and what it returns."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -10,7 +10,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest.manifest.model import DECLARED_MD5S, Count, Entry, Facts, Revision, Role, Strict, Timestamp, Tuple
 from s3_manifest.query.catalog import UnreadableBucket
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection
-from s3_manifest_cli.errors import NoManifest
+from s3_manifest_cli.errors import NoManifest, S3ManifestError
 
 ROLES: tuple[Role, ...] = ("files", "captions", "hidden")
 
@@ -149,8 +149,11 @@ class Manifests(Protocol):
         An ``UnreadableBucket`` stands for the collections of a kind whose bucket cannot be read.
         """
 
-    def list_heads(self, kind: str) -> Iterator[ListedHead]:
-        """The collections of a kind that have a manifest, in any order, found with as few requests as possible."""
+    def list_heads(self, kinds: Sequence[str]) -> dict[str, list[ListedHead] | S3ManifestError]:
+        """The collections of each kind that have a manifest, in any order, or why they cannot be listed.
+
+        It makes as few requests as possible.
+        """
 
     def actor(self, name: str) -> Collection:
         """The actor of that name or number. Raises ``NotFound``, ``Refused`` where several have the number."""

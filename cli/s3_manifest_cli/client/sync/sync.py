@@ -15,7 +15,7 @@ from s3_manifest_cli.client.local.filters import EVERYTHING, Filter
 from s3_manifest_cli.client.local.hashes import DigestCache, LocalScan, scan_folder
 from s3_manifest_cli.client.local.scan import LocalFile, Problem, check_folder
 from s3_manifest_cli.client.local.state_files import stable_name, write_atomically
-from s3_manifest_cli.client.manifests.deployment import Deployment, ListedEtags
+from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.execute import SyncResult, execute
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan, Verb, actions, check_deletions
@@ -258,7 +258,6 @@ def wait_until_shown(
 
     Raises ``Cancelled``.
     """
-    deployment = deployment._replace(listed=ListedEtags())
     sleep = cancellation.sleep if cancellation else time.sleep
     plan = result.plan
     collection = deployment.collections.lookup(plan.kind, plan.id)
