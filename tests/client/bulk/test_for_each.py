@@ -23,6 +23,8 @@ from s3_manifest_cli import (
     status,
 )
 from s3_manifest_cli.client.access import threads
+from s3_manifest_cli.client.bulk import for_each as bulk
+from s3_manifest_cli.client.manifests import cache
 from s3_manifest_cli.client.transfer import objects
 
 
@@ -122,6 +124,50 @@ def test_no_more_threads_are_reserved_than_exist():
         assert (first, second, third) == (20, threads.MAX_THREADS - 20, 1)
     with threads.reserved_threads(100) as all_of_them:
         assert all_of_them == threads.MAX_THREADS
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda deployment, style: deployment.current_index(style),
+        lambda deployment, style: deployment.manifests.index(style, None),
+        lambda deployment, style: deployment.manifests.read(style),
+    ],
+    ids=["current index", "index", "manifest"],
+)
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_large_manifests_are_in_memory_one_after_the_other(six, monkeypatch, read, is_cached):
+    if is_cached:
+        for number in range(6):
+            six.sides.deployment.current_index(six.sides.collections.lookup("style", str(number)))
+    monkeypatch.setattr(bulk, "_FILES", 3)  # each has two
+    monkeypatch.setattr(cache, "_BYTES_PER_FILE", 1)
+    running, most = set(), 0
+
+    def work(deployment, style, options):
+        nonlocal most
+        read(deployment, style)
+        running.add(style)
+        most = max(most, len(running))
+        options.cancellation.sleep(0.05)
+        read(deployment, style)  # it waits for no other collection
+        running.remove(style)
+
+    outcomes = list(for_each(select(six.sides.deployment, ["style/*"]), work))
+    assert (len(outcomes), most) == (6, 1)
+
+
+def test_large_manifests_are_read_over_http_one_after_the_other(through_http, add, monkeypatch):
+    add({"styles/16/a.png": b"16", "styles/17/a.png": b"17"})
+    monkeypatch.setattr(bulk, "_FILES", 1)
+    both = threading.Barrier(2)
+
+    def work(deployment, style, options):
+        deployment.current_index(style)
+        with pytest.raises(threading.BrokenBarrierError):
+            both.wait(0.2)
+
+    assert [outcome.error for outcome in for_each(select(through_http, ["style/*"]), work)] == [None, None]
 
 
 def test_cancelling_ends_all_collections(six, tmp_path):

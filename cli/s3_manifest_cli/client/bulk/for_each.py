@@ -1,10 +1,12 @@
 """Runs a function of the client for each of many collections, several at a time.
 
-All of them share the threads, the connections and the memory for transferred bytes that one command has.
+All of them share the threads, the connections and the memory for transferred bytes that one command has. Collections
+with many files wait for each other, so that few large manifests are in memory at the same time.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from copy import copy
 from typing import TypeVar
 
 from s3_manifest.manifest.collections import Collection
@@ -12,7 +14,7 @@ from s3_manifest_cli.client.bulk.selection import Selection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
-from s3_manifest_cli.client.transfer.concurrency import Outcome, map_concurrently
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, Outcome, map_concurrently
 from s3_manifest_cli.client.transfer.sharing import SharedObjects
 from s3_manifest_cli.errors import NoManifest
 
@@ -20,6 +22,9 @@ Result = TypeVar("Result")
 
 _COLLECTIONS = 16
 """The number of collections at the same time; most of a small one's time is spent waiting for a few requests."""
+
+_FILES = 200_000
+"""The number of files in the manifests that are in memory at the same time; a larger manifest is there alone."""
 
 
 def for_each(
@@ -35,14 +40,26 @@ def for_each(
     """
     deployment = selection.deployment
     cancellation = options.cancellation or Cancellation()
+    budget = MemoryBudget(_FILES, cancellation)
+
+    def run(collection: Collection) -> Result:
+        admitted: list[int] = []
+
+        def admit(files: int) -> None:
+            if not admitted:  # to wait with some admitted already could be for ever
+                admitted.append(budget.reserve(files))
+
+        manifests = copy(deployment.manifests)
+        manifests.admit = admit
+        try:
+            return work(deployment._replace(manifests=manifests), collection, options)
+        finally:
+            budget.release(sum(admitted))
+
     with SharedObjects(deployment.session, deployment.endpoint, cancellation) as shared:
         options = options._replace(cancellation=cancellation, shared=shared)
-        outcomes = map_concurrently(
-            lambda collection: work(deployment, collection, options),
-            selection.collections,
-            cancellation,
-            threads=min(_COLLECTIONS, len(selection.collections)),
-        )
+        threads = min(_COLLECTIONS, len(selection.collections))
+        outcomes = map_concurrently(run, selection.collections, cancellation, threads=threads)
         with closing(outcomes):
             for outcome in outcomes:
                 if not (isinstance(outcome.error, NoManifest) and outcome.item in selection.unconfirmed):

@@ -13,14 +13,17 @@ from pydantic_core import from_json, to_json
 from s3_manifest.manifest.encoding import decode_facts, facts_json
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest_cli.client.local.state_files import write_atomically
-from s3_manifest_cli.client.manifests.manifests import Index, RemoteFile, Segment
+from s3_manifest_cli.client.manifests.manifests import Admit, Index, RemoteFile, Segment, admit_all
 
 _VERSION = 3
+_BYTES_PER_FILE = 200
+"""About what each file takes in the cache."""
 
 
-def load(path: Path) -> Index | None:
+def load(path: Path, admit: Admit = admit_all) -> Index | None:
     """The cached index; None where there is none that this version can read."""
     try:
+        admit(path.stat().st_size // _BYTES_PER_FILE)
         document: Mapping[str, Any] = from_json(path.read_bytes(), cache_strings="keys")
         if document["version"] != _VERSION:
             return None

@@ -72,7 +72,7 @@ class Deployment(NamedTuple):
     def current_index(self, collection: Collection) -> Index:
         """The collection's current index, fetched only if it changed. Raises ``NotFound``, ``Unavailable``."""
         path = self.cache / f"manifest-{state_files.stable_name(*self.state_of(collection))}.json"
-        listed, cached = self.listed.take(collection), cache.load(path)
+        listed, cached = self.listed.take(collection), cache.load(path, self.manifests.admit)
         if cached and cached.etag == listed:
             return cached
         index = self.manifests.index(collection, cached)

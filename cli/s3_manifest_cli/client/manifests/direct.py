@@ -23,6 +23,7 @@ from s3_manifest_cli.client.access.threads import parallel_map
 from s3_manifest_cli.client.manifests.manifests import (
     ROLES,
     UNNAMED,
+    Admit,
     Change,
     Connection,
     Index,
@@ -30,6 +31,7 @@ from s3_manifest_cli.client.manifests.manifests import (
     Manifest,
     RemoteFile,
     Segment,
+    admit_all,
 )
 from s3_manifest_cli.errors import HistoryExpired, Invalid, NotFound, Refused, S3ManifestError, Unavailable
 
@@ -56,6 +58,7 @@ class S3Manifests:
         self._stores = stores
         self._collections = collections
         self.enqueue = enqueue
+        self.admit: Admit = admit_all
         self._connection = connection
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection | UnreadableBucket]:
@@ -118,6 +121,7 @@ class S3Manifests:
     def read(self, collection: Collection, *, revision: int | None = None, at: Timestamp | None = None) -> Manifest:
         def read(snapshot: Snapshot) -> Manifest:
             manifest = History(snapshot).at(revision, at)
+            self.admit(manifest.facts.total_files)
             entries = [entry for run in manifest.runs() for entry in run.entries()]
             by_role = (tuple(entry for entry in entries if entry.role == role) for role in ROLES)
             return Manifest(_only_facts(manifest.facts), *by_role)
@@ -170,6 +174,7 @@ class S3Manifests:
 
     def _build_index(self, snapshot: Snapshot, known: Mapping[str | None, Segment]) -> Index:
         head = self._head(snapshot)
+        self.admit(head.total_files)
 
         def segment(ref: PageRef) -> Segment:
             if ref.key in known:

@@ -16,12 +16,14 @@ from s3_manifest_cli.client.access.http_api import HttpApi, Response, field, par
 from s3_manifest_cli.client.manifests.manifests import (
     ROLES,
     UNNAMED,
+    Admit,
     Change,
     Connection,
     Index,
     ListedHead,
     Manifest,
     Segment,
+    admit_all,
 )
 from s3_manifest_cli.errors import NotFound, Refused, S3ManifestError, Unavailable
 
@@ -35,6 +37,7 @@ class HttpManifests:
 
     def __init__(self, api: HttpApi, collections: Collections, connection: Connection = UNNAMED) -> None:
         self.api = api
+        self.admit: Admit = admit_all
         self._collections = collections
         self._connection = connection
 
@@ -115,6 +118,7 @@ class HttpManifests:
         """All entries of one revision: that of the first page, if it does not expire meanwhile."""
         for _ in range(_ATTEMPTS):
             try:
+                self.admit(_facts(collection, first).total_files)
                 revision = {"revision": str(field(first, "revision", int))}
                 entries = {"files": self._remaining(collection, first)}
                 for role in ROLES[1:]:

@@ -1,9 +1,9 @@
 """The interface for reading manifests, from S3 or over HTTP with the same results and errors, and what it returns."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from s3_manifest.manifest.changes import FileChange
 from s3_manifest.manifest.collections import Collection
@@ -140,8 +140,19 @@ class ListedHead(NamedTuple):
     etag: str | None
 
 
+Admit: TypeAlias = Callable[[int], None]
+"""Called with the number of files before they are read into memory; it waits if there are too many already."""
+
+
+def admit_all(_: int) -> None:
+    """Never waits."""
+
+
 class Manifests(Protocol):
     """The manifests of one deployment. Any method may raise ``Unavailable``; reads may be repeated."""
+
+    admit: Admit
+    """For ``read`` and ``index``; by default ``admit_all``."""
 
     def collections(self) -> Iterator[CollectionTotals | UnreadableCollection | UnreadableBucket]:
         """Every collection that has a manifest, by kind and, within a kind, in S3's order of their prefixes.
