@@ -25,6 +25,7 @@ from s3_manifest_cli import (
 from s3_manifest_cli.client.access import threads
 from s3_manifest_cli.client.bulk import for_each as bulk
 from s3_manifest_cli.client.manifests import cache
+from s3_manifest_cli.client.sync.runner import Runner
 from s3_manifest_cli.client.transfer import objects
 
 
@@ -212,6 +213,27 @@ def test_an_unexpected_error_ends_the_run_and_is_raised(six):
 
     with pytest.raises(ZeroDivisionError):
         list(for_each(select(six.sides.deployment, ["style/*"]), work))
+
+
+def test_an_unexpected_error_in_one_transfer_does_not_cancel_the_others(six, tmp_path, monkeypatch):
+    original = Runner.download
+
+    def download(runner, action, body=None):
+        if runner.collection.id == "2":
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        return original(runner, action, body)
+
+    def work(deployment, style, options):
+        try:
+            return pull(deployment, style, tmp_path / style.id, options=options)
+        except ZeroDivisionError as error:
+            return error
+
+    monkeypatch.setattr(Runner, "download", download)
+    results = {outcome.item.id: outcome.result for outcome in for_each(select(six.sides.deployment, ["style/*"]), work)}
+    assert isinstance(results.pop("2"), ZeroDivisionError)
+    assert [len(result.done) for result in results.values()] == [2] * 5
 
 
 def test_many_collections_are_compared_over_http(through_http, add, tmp_path):

@@ -44,6 +44,14 @@ def test_objects_are_prefetched_only_as_far_as_the_budget_allows(bucket, proxy):
     assert len(rest) == 3
 
 
+def test_closing_a_prefetch_releases_the_memory_of_what_is_in_progress(bucket, proxy):
+    with bucket.objects(proxy.endpoint, memory=3 * len(BODY)) as objects:
+        coming = prefetch(objects, stored(bucket, 5))
+        objects.budget.release(next(coming).reserved)
+        coming.close()
+        assert objects.budget.try_reserve(3 * len(BODY)) == 3 * len(BODY)
+
+
 def test_prefetch_sends_no_request_after_a_cancellation(bucket, proxy):
     cancellation = Cancellation()
     with bucket.objects(proxy.endpoint, cancellation) as objects:

@@ -13,7 +13,7 @@ from s3_manifest.manifest.collections import Collection
 from s3_manifest_cli.client.bulk.selection import Selection
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import DEFAULTS, SyncOptions
-from s3_manifest_cli.client.transfer.cancellation import Cancellation
+from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, Outcome, map_concurrently
 from s3_manifest_cli.client.transfer.sharing import SharedObjects
 from s3_manifest_cli.errors import NoManifest
@@ -51,13 +51,17 @@ def for_each(
 
         manifests = copy(deployment.manifests)
         manifests.admit = admit
+        # An unexpected error cancels the rest of its plan, not of the other collections.
+        own = options._replace(cancellation=Cancellation(cancellation), shared=shared)
         try:
-            return work(deployment._replace(manifests=manifests), collection, options)
+            return work(deployment._replace(manifests=manifests), collection, own)
+        except Cancelled:
+            cancellation.cancel()
+            raise
         finally:
             budget.release(sum(admitted))
 
     with SharedObjects(deployment.session, deployment.endpoint, cancellation) as shared:
-        options = options._replace(cancellation=cancellation, shared=shared)
         threads = min(_COLLECTIONS, len(selection.collections))
         outcomes = map_concurrently(run, selection.collections, cancellation, threads=threads)
         with closing(outcomes):

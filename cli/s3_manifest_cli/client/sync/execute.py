@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from s3_manifest.manifest.collections import MAX_KEY_BYTES
@@ -82,7 +83,7 @@ def _run_all(runner: Runner, actions: Sequence[Action]) -> Mapping[str, Step]:
         steps[action.filename] = outcome.result or Step(action, runner.explain(action, outcome.error))
         if action.action in _TRANSFERS:
             runner.options.progress.on_file()
-    runner.objects.cancellation.check()
+    runner.cancellation.check()
     return steps
 
 
@@ -105,10 +106,11 @@ def _outcomes(runner: Runner, actions: Sequence[Action]) -> Iterator[Outcome[Act
 
     if small:
         requests = ((action, runner.download_request(action)) for action in small)
-        for outcome in map_concurrently(write, prefetch(objects, requests), objects.cancellation, threads=_WRITERS):
-            yield Outcome(outcome.item.item, outcome.result, outcome.error)
+        with closing(prefetch(objects, requests)) as fetched:
+            for outcome in map_concurrently(write, fetched, runner.cancellation, threads=_WRITERS):
+                yield Outcome(outcome.item.item, outcome.result, outcome.error)
     if others:
-        yield from map_concurrently(runner.run, others, objects.cancellation)
+        yield from map_concurrently(runner.run, others, runner.cancellation)
 
 
 def _refusals(runner: Runner) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from s3_manifest_cli.client.local.reading import FileChanged, caption_prompt, op
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.sync.options import SyncOptions
 from s3_manifest_cli.client.sync.plan import Action, BaselineEntry, Plan
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
@@ -86,6 +87,11 @@ class Runner:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """That of this plan; ``objects`` may be shared with others."""
+        return self.options.cancellation or self.objects.cancellation
 
     def key(self, action: Action) -> str:
         """The key of the object of an action."""

@@ -11,16 +11,22 @@ class Cancelled(Exception):
 
 
 class Cancellation:
-    """A request to end a run: waiting threads wake up, and nothing new begins."""
+    """A request to end a run: waiting threads wake up, and nothing new begins.
 
-    def __init__(self) -> None:
+    It ends with its ``parent``, of which it is a part.
+    """
+
+    def __init__(self, parent: "Cancellation | None" = None) -> None:
         self._event = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
+        self._parent = parent
+        if parent:
+            parent.on_cancel(self.cancel)
 
     @property
     def is_requested(self) -> bool:
-        """Whether ``cancel`` was called."""
-        return self._event.is_set()
+        """Whether ``cancel`` was called, also that of the parent."""
+        return self._event.is_set() or (self._parent is not None and self._parent.is_requested)
 
     def cancel(self) -> None:
         """Requests the end of the run. A repeat is harmless."""

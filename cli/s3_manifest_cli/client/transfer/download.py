@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Generic, NamedTuple
 
@@ -192,11 +192,11 @@ class Fetched(NamedTuple, Generic[Item]):
     error: Exception | None
 
 
-def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) -> Iterator[Fetched[Item]]:
+def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) -> Generator[Fetched[Item]]:
     """Fetches small objects, each in one request, and yields them in any order. Raises ``Cancelled``.
 
-    Many more are in progress than there are threads to write them, within the memory budget. Leaving the iterator
-    leaves those in progress to the end of ``objects``.
+    Many more are in progress than there are threads to write them, within the memory budget. Closing the iterator waits
+    for those in progress, and releases their memory.
     """
     results: SimpleQueue[Fetched[Item]] = SimpleQueue()
 
@@ -213,15 +213,19 @@ def prefetch(objects: Objects, items: Iterable[tuple[Item, DownloadRequest]]) ->
     remaining = iter(items)
     following = next(remaining, None)
     pending = 0
-    while following or pending:
-        while following and pending < _CONCURRENT_OBJECTS:
-            size = following[1].expected.size_bytes
-            # With objects in progress this must not wait for memory: they hold it until they are yielded.
-            reserved = objects.budget.try_reserve(size) if pending else objects.budget.reserve(size)
-            if reserved is None:
-                break
-            begin(*following, reserved)
-            pending += 1
-            following = next(remaining, None)
-        pending -= 1
-        yield results.get()
+    try:
+        while following or pending:
+            while following and pending < _CONCURRENT_OBJECTS:
+                size = following[1].expected.size_bytes
+                # With objects in progress this must not wait for memory: they hold it until they are yielded.
+                reserved = objects.budget.try_reserve(size) if pending else objects.budget.reserve(size)
+                if reserved is None:
+                    break
+                begin(*following, reserved)
+                pending += 1
+                following = next(remaining, None)
+            pending -= 1
+            yield results.get()
+    finally:
+        for _ in range(pending):
+            objects.budget.release(results.get().reserved)
