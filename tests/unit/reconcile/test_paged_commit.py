@@ -4,6 +4,7 @@ import pytest
 from unit.environments import Harness
 from unit.values import EVENING, NOON, PREFIX, STYLE
 
+from s3_manifest.manifest import layout
 from s3_manifest.manifest.changes import decode_record
 from s3_manifest.manifest.model import UnreadableManifest
 from s3_manifest.reconcile import working_set
@@ -144,6 +145,18 @@ def test_a_manifest_most_of_whose_files_were_deleted_is_inline_again():
         harness.store.remove(key)
     harness.commit(keys(*range(34)))
     assert (harness.head().pages, harness.filenames()) == ((), names(34, 35))
+
+
+def test_few_files_in_pages_are_moved_into_the_head_by_a_commit_without_changes(monkeypatch):
+    """A repair, and versions with other bounds, leave them there."""
+    harness = paged()
+    monkeypatch.setattr(layout, "MAX_INLINE", 36)
+    before = harness.head()
+    harness.commit(keys(0))
+    head = harness.head()
+    assert (head.revision, head.pages, harness.filenames()) == (before.revision + 1, (), names(*range(36)))
+    harness.commit(keys(0))
+    assert harness.head().revision == head.revision
 
 
 def test_a_page_deleted_together_with_a_replaced_head_is_a_conflict():

@@ -166,7 +166,13 @@ def apply(head: Head | None, collection: Collection, delta: Delta, layout: Layou
             [at for at in (commit.verified_at, head.last_verified_at if head else None) if at], default=None
         ),
     }
-    is_same = head and not delta.changes and all(getattr(head, name) == value for name, value in state.items())
+    is_same = (
+        head is not None
+        and not delta.changes
+        # A repair, or an earlier version, may have left few entries in pages.
+        and bool(head.pages) == bool(layout.pages)
+        and all(getattr(head, name) == value for name, value in state.items())
+    )
     if head and is_same and not commit.is_repair:
         return head.model_copy(update=facts)
     revision = (head.revision if head else commit.previous_revision) + 1
