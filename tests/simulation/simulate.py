@@ -19,6 +19,7 @@ from s3_manifest.reconcile.environment import AnnouncementFailed, Environment
 from s3_manifest.reconcile.reconcile import Message
 from s3_manifest.storage import subscription_record
 from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.snapshot import BrokenObjects
 from s3_manifest.storage.store import StoreError
 from s3_manifest.storage.subscription_record import SubscriptionRecord
 from s3_manifest.sweep.garbage import collect_garbage
@@ -294,6 +295,8 @@ class Simulation:
             swept = run_job(self._environment(), decode_job(delivery.body), 50, repeated=delivery.repeated)
         except (StoreError, SweepFailed, AnnouncementFailed, JobsNotQueued):
             return True
+        except BrokenObjects:
+            return True  # damaged while the sweep created the manifest; the next delivery repairs it
         except UnreadableManifest:
             if not self.breaks_heads:
                 raise
