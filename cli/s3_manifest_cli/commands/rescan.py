@@ -9,9 +9,10 @@ import click
 from s3_manifest.manifest.collections import Collection
 from s3_manifest.query.waiting import Clock
 from s3_manifest_cli.client.bulk.for_each import for_each
-from s3_manifest_cli.client.bulk.selection import Selection, select
+from s3_manifest_cli.client.bulk.selection import Selection, SelectionFailure, all_of, select
 from s3_manifest_cli.client.manifests.deployment import Deployment
 from s3_manifest_cli.client.manifests.rescan import RescanRequest, RescanResult, rescan, rescan_all, wait_for
+from s3_manifest_cli.errors import Unavailable
 from s3_manifest_cli.terminal.bulk_output import BulkCommand, Request, run_selection
 from s3_manifest_cli.terminal.options import Many, common_options, select_options
 from s3_manifest_cli.terminal.output import Printer, number
@@ -67,8 +68,13 @@ def rescan_command(
         return
     command = BulkCommand("rescan", lambda request: request.printer.document(finish(request)), _numbers, _line, hint)
     if many.is_all:
-        known = {request.collection: request for request in rescan_all(deployment)}
-        run_selection(command, Selection(deployment, list(known), []), None, printer)
+        requested = rescan_all(deployment)
+        known = {request.collection: request for request in requested.requests}
+        failures = [
+            SelectionFailure(all_of(item.kind, item.s3_bucket), Unavailable(item.problem))
+            for item in requested.unreadable
+        ]
+        run_selection(command, Selection(deployment, list(known), failures), None, printer)
     selection = select(deployment, many.names(None) if many.is_given else list(names))
     if wait is not None:  # all sweeps are requested before it waits for the first; a request that fails is repeated
         outcomes = for_each(selection, lambda own, collection, _: rescan(own.manifests, collection))

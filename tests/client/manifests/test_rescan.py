@@ -85,7 +85,7 @@ def test_waiting_for_an_unfinished_sweep_times_out(deployment, add, style, accou
 def test_all_collections_are_swept_even_without_a_manifest(deployment, add, account, clock):
     add({"styles/1/a.png": b"a", "system_actors/training_data/0042_male/a.png": b"a"})
     account.put("styles/2/a.png")
-    requests = rescan_all(deployment)
+    requests = rescan_all(deployment).requests
     assert [(request.collection.kind, request.collection.id) for request in requests] == [
         ("actor", "0042_male"),
         ("style", "1"),

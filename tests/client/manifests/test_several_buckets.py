@@ -1,19 +1,28 @@
 """A deployment with two buckets, in which styles and actors have the same prefixes."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
 import pytest
+from click.testing import CliRunner
+from unit.values import head_of
 
 from s3_manifest.manifest.collections import parse_collections
+from s3_manifest.manifest.jobs import SweepAll
+from s3_manifest.storage import heads
+from s3_manifest.storage.memory import MemoryStore
+from s3_manifest.storage.store import Fault, ReadFailed
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.manifests import deployment as module
 from s3_manifest_cli.client.manifests.deployment import Deployment, connect
+from s3_manifest_cli.client.manifests.direct import S3Manifests
 from s3_manifest_cli.client.manifests.http import HttpManifests
 from s3_manifest_cli.client.sync.plan import BaselineEntry
 from s3_manifest_cli.client.sync.sync import Baseline, new_plan
 from s3_manifest_cli.errors import Invalid, NotFound
+from s3_manifest_cli.main import main
 
 OWN, ASSETS = "storyboard-user-files", "story-boards-assets"
 COLLECTIONS = f"style=library/{{style_id}}/,actor=s3://{ASSETS}/library/{{actor_id}}/"
@@ -103,3 +112,27 @@ def test_a_manifest_that_was_copied_from_another_bucket_is_refused(direct):
     facts = SimpleNamespace(s3_bucket=OWN, s3_prefix="library/x_1/", revision=1)
     with pytest.raises(Invalid, match=f"describes s3://{OWN}/library/x_1/, but you asked for s3://{ASSETS}"):
         new_plan("pull", "/f", direct.collection("actor/x_1"), facts, ())
+
+
+class Denied(MemoryStore):
+    """A bucket that may not be listed."""
+
+    def folders(self, prefix, **_):
+        raise ReadFailed(prefix, "not listed: 403", Fault(403, "AccessDenied"), bucket=ASSETS)
+
+
+def test_a_rescan_of_all_names_a_bucket_that_cannot_be_read(tmp_path, monkeypatch):
+    kinds, jobs = parse_collections(COLLECTIONS, "_manifests/", OWN), []
+    stores = {OWN: MemoryStore(), ASSETS: Denied()}
+    style = kinds.lookup("style", "16")
+    heads.save(stores[OWN], style, head_of(collection=style), None)
+    manifests = S3Manifests(stores, kinds, jobs.extend)
+    deployment = Deployment(manifests, kinds, boto3.Session(), None, OWN, "s3", tmp_path)
+    monkeypatch.setattr("s3_manifest_cli.connect", lambda **_: deployment, raising=False)
+    answer = CliRunner().invoke(main, ["rescan", "--all", "--json"])
+    *lines, total = map(json.loads, answer.stdout.splitlines())
+    assert jobs == [SweepAll()]
+    assert [(line.get("kind"), line.get("id")) for line in lines if "error" not in line] == [("style", "16")]
+    (failure,) = [line for line in lines if "error" in line]
+    assert ASSETS in json.dumps(failure)
+    assert (answer.exit_code, total["total"]["failed"]) == (3, 1)

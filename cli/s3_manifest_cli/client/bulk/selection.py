@@ -71,6 +71,11 @@ def select(deployment: Deployment, names: Iterable[str]) -> Selection:
     )
 
 
+def all_of(kind: str, bucket: str) -> str:
+    """The name of all collections of a kind, for a failure; ``bucket`` is empty if it is unknown."""
+    return f"{kind}/* in bucket {bucket}" if bucket else f"{kind}/*"
+
+
 class _Listing:
     """The manifests of each kind, listed at most once."""
 
@@ -92,7 +97,7 @@ class _Listing:
         for kind in kinds:
             heads = self._heads[kind.kind]
             if isinstance(heads, S3ManifestError):
-                failed[f"{kind.kind}/* in bucket {kind.bucket}" if kind.bucket else f"{kind.kind}/*"] = heads
+                failed[all_of(kind.kind, kind.bucket)] = heads
             else:
                 found += (
                     head for head in heads if any(_match(pattern, name) for name in _names(kind, head.collection.id))

@@ -48,12 +48,20 @@ def rescan(manifests: Manifests, collection: Collection) -> RescanRequest:
     return RescanRequest(collection, manifests.rescan(collection), revision)
 
 
-def rescan_all(deployment: Deployment) -> list[RescanRequest]:
-    """Requests a sweep of every collection. Returns those with a readable bucket and a manifest; others are swept too.
+class RescanAll(NamedTuple):
+    """A sweep of every collection was requested: ``requests`` are those with a manifest, others are swept too.
 
-    Raises as ``rescan``.
+    ``unreadable`` are the kinds whose bucket cannot be read.
     """
-    listed = deployment.manifests.collections()
+
+    requests: list[RescanRequest]
+    unreadable: list[UnreadableBucket]
+
+
+def rescan_all(deployment: Deployment) -> RescanAll:
+    """Requests a sweep of every collection. Raises as ``rescan``."""
+    listed = list(deployment.manifests.collections())
+    unreadable = [totals for totals in listed if isinstance(totals, UnreadableBucket)]
     known = [totals for totals in listed if not isinstance(totals, UnreadableBucket)]
     requested_at = deployment.manifests.rescan_all()
     # Unreadable manifests come last, because waiting for them may fail.
@@ -63,7 +71,7 @@ def rescan_all(deployment: Deployment) -> list[RescanRequest]:
         if collection := deployment.collections.lookup(totals.kind, totals.id):
             revision = totals.revision if isinstance(totals, CollectionTotals) and totals.complete else None
             requests.append(RescanRequest(collection, requested_at, revision))
-    return requests
+    return RescanAll(requests, unreadable)
 
 
 def wait_for(manifests: Manifests, request: RescanRequest, seconds: float, clock: Clock = SYSTEM_CLOCK) -> RescanResult:
