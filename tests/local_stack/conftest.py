@@ -112,3 +112,15 @@ def _eventually(ask: Callable[[], Any], holds: Callable[[Any], bool], seconds: f
         assert time.monotonic() < give_up, f"the condition does not hold after {seconds} s: {answer}"
         time.sleep(0.05)
     return answer
+
+
+@pytest.fixture
+def finished_sweeps(stack: Stack, eventually: Callable[..., Any]) -> None:
+    """Waits for the sweeps that earlier tests requested: their messages are not those that a test expects."""
+    sqs, queue = stack.platform.client("sqs"), stack.outputs["SweepQueueUrl"]
+
+    def messages() -> int:
+        counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        return sum(int(value) for name, value in counts.items() if name.startswith("ApproximateNumberOfMessages"))
+
+    eventually(messages, lambda count: count == 0)

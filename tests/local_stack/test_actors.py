@@ -35,18 +35,6 @@ def put(s3, actor, *names):
         s3.put_object(Bucket=ACTOR_BUCKET, Key=f"{PREFIX}{actor}/{name}", Body=name.encode())
 
 
-@pytest.fixture
-def finished_sweeps(stack, eventually) -> None:
-    """Waits for the sweeps that earlier tests requested: they would find an actor that nothing else has seen."""
-    sqs, queue = stack.platform.client("sqs"), stack.outputs["SweepQueueUrl"]
-
-    def messages() -> int:
-        counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-        return sum(int(value) for name, value in counts.items() if name.startswith("ApproximateNumberOfMessages"))
-
-    eventually(messages, lambda count: count == 0)
-
-
 @pytest.mark.usefixtures("finished_sweeps")
 @pytest.mark.parametrize(("actor", "path"), [("0101_male", "/api/training-data/101"), ("0102", "/api/actors/102")])
 def test_an_unknown_actor_is_swept_and_returned(stack, s3, silenced, actor, path):

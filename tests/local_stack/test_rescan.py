@@ -11,7 +11,7 @@ from s3_manifest.manifest.jobs import Job, Sweep, SweepAll, decode_job
 
 
 @pytest.fixture
-def queued(stack, eventually) -> Iterator[Callable[[], Job]]:
+def queued(stack, eventually, finished_sweeps) -> Iterator[Callable[[], Job]]:
     """Returns the next job of the sweep queue, which no function processes meanwhile."""
     functions, sqs = stack.platform.client("lambda"), stack.platform.client("sqs")
     queue = stack.outputs["SweepQueueUrl"]
