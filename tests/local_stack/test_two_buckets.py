@@ -273,15 +273,15 @@ def test_the_client_needs_only_the_stack_or_the_url_for_both_buckets(stack, s3, 
     assert all(f"{place.kind}/{place.id}  2 files" in listed for place in places)
 
 
-GONE, LOST = "gone-styles", "gone-actors"
+OTHER_STYLES, OTHER_ACTORS = "deleted-styles", "deleted-actors"
 
 
 @pytest.fixture
 def second(stack: Stack, s3: Any) -> Stack:
     """A second stack with two buckets; the test deletes one of them."""
-    s3.create_bucket(Bucket=LOST)
-    collections = f"style=styles/{{style_id}}/,actor=s3://{LOST}/actors/{{actor_id}}/"
-    parameters = {"BucketName": GONE, "AdditionalBuckets": LOST, "Collections": collections}
+    s3.create_bucket(Bucket=OTHER_ACTORS)
+    collections = f"style=styles/{{style_id}}/,actor=s3://{OTHER_ACTORS}/actors/{{actor_id}}/"
+    parameters = {"BucketName": OTHER_STYLES, "AdditionalBuckets": OTHER_ACTORS, "Collections": collections}
     return deploy(stack.platform, "gone", parameters)
 
 
@@ -292,30 +292,30 @@ def delete_bucket(s3: Any, bucket: str) -> None:
 
 
 def test_a_bucket_that_is_deleted_is_named_and_holds_up_nothing_in_the_other_one(stack, s3, second, eventually):
-    s3.put_object(Bucket=GONE, Key="styles/1/a.png", Body=b"bytes")
-    s3.put_object(Bucket=LOST, Key="actors/0007_a/a.png", Body=b"bytes")
+    s3.put_object(Bucket=OTHER_STYLES, Key="styles/1/a.png", Body=b"bytes")
+    s3.put_object(Bucket=OTHER_ACTORS, Key="actors/0007_a/a.png", Body=b"bytes")
     both = eventually(lambda: second.get("/api/manifests").body, lambda body: len(body["collections"]) == 2)
     assert both["problems"] == []
     # Objects and bucket are deleted together, so that events about its objects arrive when it is already gone.
-    delete_bucket(s3, LOST)
+    delete_bucket(s3, OTHER_ACTORS)
 
     catalog = second.get("/api/manifests")
     (problem,) = catalog.body["problems"]
-    assert (catalog.status, problem["kind"], problem["s3_bucket"]) == (200, "actor", LOST)
+    assert (catalog.status, problem["kind"], problem["s3_bucket"]) == (200, "actor", OTHER_ACTORS)
     assert "NoSuchBucket" in problem["problem"]
-    assert [row["s3_bucket"] for row in catalog.body["collections"]] == [GONE]
+    assert [row["s3_bucket"] for row in catalog.body["collections"]] == [OTHER_STYLES]
     stats = second.get("/api/stats").body
     assert (stats["total_collections"], stats["partial"], stats["problems"]) == (1, True, [problem])
     assert second.get("/api/training-data/7").status == 503
 
     def causes() -> list[str]:
         lines = stack.platform.log.read_text(errors="replace").splitlines()
-        return [line for line in lines if '{"level"' in line and "NoSuchBucket" in line and LOST in line]
+        return [line for line in lines if '{"level"' in line and "NoSuchBucket" in line and OTHER_ACTORS in line]
 
     eventually(causes, bool)
 
     # Uploads, edits and sweeps of the other bucket.
-    s3.put_object(Bucket=GONE, Key="styles/1/b.png", Body=b"bytes")
+    s3.put_object(Bucket=OTHER_STYLES, Key="styles/1/b.png", Body=b"bytes")
     style = eventually(lambda: second.get("/api/manifests/style/1").body, lambda body: body["total_files"] == 2)
     edited = second.send("PATCH", "/api/manifests/style/1/files/b.png", {"good": False})
     assert second.get(edited.body["manifest"]).body["files"][1]["good"] is False
@@ -329,5 +329,5 @@ def test_a_bucket_that_is_deleted_is_named_and_holds_up_nothing_in_the_other_one
     cloudformation = stack.platform.client("cloudformation")
     cloudformation.delete_stack(StackName="gone")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="gone", WaiterConfig={"Delay": 1})
-    configuration = s3.get_bucket_notification_configuration(Bucket=GONE)
+    configuration = s3.get_bucket_notification_configuration(Bucket=OTHER_STYLES)
     assert "QueueConfigurations" not in configuration

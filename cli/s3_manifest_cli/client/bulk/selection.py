@@ -21,10 +21,10 @@ class SelectionFailure(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The selected collections, by kind and id. ``deployment`` knows which of their manifests had not changed.
+    """The selected collections, by kind and id.
 
-    It knows that once for each, for a minute: after changes, select again.
-    ``unconfirmed`` are those that a pattern matches although their manifest may be gone.
+    ``deployment`` has the ETags of the listed manifests, so that reading an unchanged one takes no request. Each counts
+    once, for a minute. ``unconfirmed`` are those that a pattern matches although their manifest may be gone.
     """
 
     deployment: Deployment

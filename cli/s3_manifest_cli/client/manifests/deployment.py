@@ -41,7 +41,7 @@ _LISTED_SECONDS = 60
 class ListedEtags(NamedTuple):
     """The ETags of manifests that were just listed. Each counts once, within a minute after ``listed_at`` (monotonic).
 
-    Whoever reads a manifest again may have changed it in between.
+    A program that reads a manifest again may have changed it since.
     """
 
     etags: dict[Collection, str]

@@ -13,7 +13,7 @@ class Cancelled(Exception):
 class Cancellation:
     """A request to end a run: waiting threads wake up, and nothing new begins.
 
-    It ends with its ``parent``, of which it is a part.
+    Cancelling its ``parent`` cancels it too.
     """
 
     def __init__(self, parent: "Cancellation | None" = None) -> None:
