@@ -17,7 +17,7 @@ from s3_manifest.query.reads import retry_on_conflict
 from s3_manifest.query.stats import CollectionTotals, UnreadableCollection, totals_of
 from s3_manifest.storage.aws_errors import AWS_ERRORS, parse_fault
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Store, StoreError
+from s3_manifest.storage.store import Store, StoreError, iter_folders, iter_listings
 from s3_manifest_cli.client.access.explanations import explain_error, unavailable
 from s3_manifest_cli.client.access.threads import parallel_map
 from s3_manifest_cli.client.manifests.manifests import (
@@ -86,26 +86,19 @@ class S3Manifests:
         pattern = next(pattern for pattern in self._collections.patterns if pattern.kind == kind)
         store, prefix = self._stores[pattern.bucket], self._collections.root + pattern.before
         etags: dict[str, str | None] = {}
-        start, is_truncated, is_worth_it = "", True, True
         with translated_errors():
-            while is_truncated and is_worth_it:
-                listing = store.list(prefix, after=start)
-                is_truncated = listing.truncated
+            for listing in iter_listings(store, prefix):
                 known = len(etags)
                 for item in listing.objects:
-                    start = item.key
                     name = item.key.removeprefix(prefix).partition("/")[0]
                     if item.key == pattern.collection(name, self._collections.root).head_key:
                         etags[name] = item.etag
-                is_worth_it = len(etags) - known >= _FEW_HEADS
-            if is_truncated:
-                last = start.removeprefix(prefix).partition("/")[0]
-                etags.setdefault(last, None)
-                start = f"{prefix}{last}/"
-            while is_truncated:
-                folders, is_truncated = store.folders(prefix, after=start)
-                etags |= {folder.removeprefix(prefix).removesuffix("/"): None for folder in folders}
-                start = folders[-1] if folders else start
+                if listing.truncated and listing.objects and len(etags) - known < _FEW_HEADS:
+                    last = listing.objects[-1].key.removeprefix(prefix).partition("/")[0]
+                    etags.setdefault(last, None)
+                    for folders in iter_folders(store, prefix, after=last):
+                        etags |= {folder.removesuffix("/"): None for folder in folders}
+                    break
         for name, etag in etags.items():
             if collection := self._collections.lookup(kind, name):
                 yield ListedHead(collection, etag)

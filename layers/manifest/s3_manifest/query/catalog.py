@@ -13,7 +13,7 @@ from s3_manifest.manifest.model import Frozen, Head, Summary, UnreadableManifest
 from s3_manifest.query.answers import MAX_ANSWER_BYTES, AnswerModel, escaped_size
 from s3_manifest.query.cursors import decode_cursor, encode_cursor
 from s3_manifest.storage import heads
-from s3_manifest.storage.store import Archived, ParallelMap, Present, Store, StoreError
+from s3_manifest.storage.store import Archived, ParallelMap, Present, Store, StoreError, iter_folders
 
 _FOLDERS_PER_LIST = 100
 _FACTS = set(Summary.model_fields) - {"body"}
@@ -82,15 +82,10 @@ def _rows(
     store: Store, root: str, pattern: Pattern, parallel_map: ParallelMap, after: str
 ) -> Iterator[tuple[Collection, dict[str, Any]]]:
     """The collections of one kind with a manifest, after the one with the id ``after``, and their rows."""
-    prefix = root + pattern.before
-    start, truncated = f"{prefix}{after}/" if after else "", True
-    while truncated:
-        folders, truncated = store.folders(prefix, after=start, limit=_FOLDERS_PER_LIST)
-        ids = [folder.removeprefix(prefix).removesuffix("/") for folder in folders]
-        candidates = [pattern.collection(id_, root) for id_ in ids if id_]
+    for folders in iter_folders(store, root + pattern.before, after, _FOLDERS_PER_LIST):
+        candidates = [pattern.collection(folder.removesuffix("/"), root) for folder in folders if folder != "/"]
         read = parallel_map(lambda candidate: _row(store, candidate), candidates)
         yield from ((collection, row) for collection, row in zip(candidates, read, strict=True) if row is not None)
-        start = folders[-1] if folders else start
 
 
 def _row(store: Store, collection: Collection) -> dict[str, Any] | None:

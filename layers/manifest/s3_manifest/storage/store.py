@@ -222,6 +222,18 @@ def iter_objects(store: Store, prefix: str) -> Iterator[ListedObject]:
         yield from listing.objects
 
 
+def iter_folders(store: Store, prefix: str, after: str = "", limit: int = 1000) -> Iterator[list[str]]:
+    """The folders below a prefix, relative to it and in S3's order, at most ``limit`` at a time.
+
+    ``after`` is the name of a folder, without its ``/``. Raises ``StoreError``.
+    """
+    start, truncated = f"{prefix}{after}/" if after else "", True
+    while truncated:
+        folders, truncated = store.folders(prefix, after=start, limit=limit)
+        yield [folder.removeprefix(prefix) for folder in folders]
+        start = folders[-1] if folders else start
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -2,12 +2,12 @@
 
 import heapq
 from collections.abc import Callable, Iterator
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
 from s3_manifest.manifest.collections import IdTooLong, Pattern
 from s3_manifest.manifest.jobs import Job, Sweep, SweepAll
 from s3_manifest.reconcile.environment import Environment
-from s3_manifest.storage.store import Store
+from s3_manifest.storage.store import Store, iter_folders
 from s3_manifest.sweep.result import SweepResult
 from s3_manifest.sweep.sweep import CollectionSweep
 
@@ -76,14 +76,6 @@ def _enqueue_sweeps(
 
 def collection_ids(store: Store, root: str, pattern: Pattern, after: str = "") -> Iterator[str]:
     """The ids of one kind in order: those with objects in S3 and those with a manifest."""
-    folders = heapq.merge(*(_folders(store, prefix, after) for prefix in (pattern.before, root + pattern.before)))
+    places = (pattern.before, root + pattern.before)
+    folders = heapq.merge(*(chain.from_iterable(iter_folders(store, prefix, after)) for prefix in places))
     return (folder.removesuffix("/") for folder, _ in groupby(folders) if folder != "/")
-
-
-def _folders(store: Store, prefix: str, after: str) -> Iterator[str]:
-    """The folders below a prefix, relative to it, in S3's order."""
-    start, truncated = f"{prefix}{after}/" if after else "", True
-    while truncated:
-        prefixes, truncated = store.folders(prefix, after=start)
-        yield from (folder.removeprefix(prefix) for folder in prefixes)
-        start = prefixes[-1] if prefixes else start
