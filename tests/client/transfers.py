@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
+from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
 from s3_manifest_cli.client.transfer.download import DownloadRequest
 from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
 from s3_manifest_cli.client.verify.proofs import ExpectedContent
@@ -56,7 +57,9 @@ class Bucket(NamedTuple):
     def objects(
         self, endpoint: str | None = None, cancellation: Cancellation | None = None, memory: int = 64 << 20
     ) -> Objects:
-        return Objects(self.name, session(), endpoint or self.endpoint, cancellation=cancellation, memory=memory)
+        cancellation = cancellation or Cancellation()
+        budget = MemoryBudget(memory, cancellation)
+        return Objects(self.name, session(), endpoint or self.endpoint, cancellation=cancellation, budget=budget)
 
     def put(self, key: str, body: bytes, **more: Any) -> str:
         return self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)["ETag"].strip('"')

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from s3_manifest.aws.clients import s3_client
 from s3_manifest.storage.s3 import S3Store
 from s3_manifest_cli.client.local import state_files
 from s3_manifest_cli.client.manifests.deployment import connect
-from s3_manifest_cli.client.transfer.objects import Objects
+from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.sharing import SharedObjects
 from s3_manifest_cli.migration.legacy import walk
 from s3_manifest_cli.migration.plan import MigrationOptions
 from s3_manifest_cli.migration.remote import upload_image
@@ -109,9 +109,9 @@ def migrate(
     result = None
     if not plan_only:
         unfinished = UnfinishedUploads(state_files.state_folder() / "uploads")
-        with ExitStack() as open_objects:
+        with SharedObjects(session, endpoint, Cancellation()) as shared:
             uploads = {
-                name: partial(upload_image, open_objects.enter_context(Objects(name, session, endpoint)), unfinished)
+                name: partial(upload_image, shared.of(name), unfinished)
                 for name in {collection.bucket for collection, _, _ in plan.uploads}
             }
             failed = execute(plan, stores, uploads)

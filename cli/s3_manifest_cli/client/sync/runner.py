@@ -24,8 +24,9 @@ from s3_manifest_cli.client.transfer.cancellation import Cancellation
 from s3_manifest_cli.client.transfer.checksums import compute_checksums
 from s3_manifest_cli.client.transfer.copying import copy_version
 from s3_manifest_cli.client.transfer.download import DownloadRequest, download
-from s3_manifest_cli.client.transfer.objects import Objects, ObjectVersion
+from s3_manifest_cli.client.transfer.objects import ObjectVersion
 from s3_manifest_cli.client.transfer.resumable_uploads import UnfinishedUploads
+from s3_manifest_cli.client.transfer.sharing import SharedObjects
 from s3_manifest_cli.client.transfer.upload import UploadRequest, upload
 from s3_manifest_cli.client.verify.proofs import ExpectedContent, check_file
 from s3_manifest_cli.errors import Refused
@@ -68,12 +69,11 @@ class Runner:
         plan, deployment = self.plan, self.deployment
         self.unfinished = UnfinishedUploads(deployment.cache / "uploads")
         with ExitStack() as stack:
-            if shared := self.options.shared:
-                self.objects = shared.of(plan.s3_bucket)
-            else:
-                cancellation = self.options.cancellation
-                opened = Objects(plan.s3_bucket, deployment.session, deployment.endpoint, cancellation=cancellation)
-                self.objects = stack.enter_context(opened)
+            shared = self.options.shared
+            if shared is None:
+                cancellation = self.options.cancellation or Cancellation()
+                shared = stack.enter_context(SharedObjects(deployment.session, deployment.endpoint, cancellation))
+            self.objects = shared.of(plan.s3_bucket)
             if plan.select("download", "delete_local"):
                 self.destination = stack.enter_context(Destination(Path(plan.folder)))
                 self.destination.tidy(

@@ -88,6 +88,10 @@ def _outcomes(
             raise message
 
 
+MEMORY = 128 << 20
+"""The bytes that one command reserves."""
+
+
 class MemoryBudget:
     """Bytes that callers reserve before they fetch or read them, and release afterwards."""
 

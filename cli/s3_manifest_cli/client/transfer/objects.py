@@ -21,12 +21,9 @@ from s3_manifest_cli.client.access.s3_errors import (
 )
 from s3_manifest_cli.client.transfer.cancellation import Cancellation, Cancelled
 from s3_manifest_cli.client.transfer.checksums import Checksums, crc_of, encode_crc
-from s3_manifest_cli.client.transfer.concurrency import MemoryBudget, OnDone
+from s3_manifest_cli.client.transfer.concurrency import MEMORY, MemoryBudget, OnDone
 from s3_manifest_cli.client.transfer.crt import Request, Requests, Response, endpoint_of, in_bucket_region
 from s3_manifest_cli.client.transfer.ranges import Range, read_into
-
-MEMORY = 128 << 20
-"""The memory budget of one command."""
 
 _BLOCK = 1 << 20
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -110,13 +107,12 @@ class Objects:
         endpoint: str | None = None,
         *,
         cancellation: Cancellation | None = None,
-        memory: int = MEMORY,
         budget: MemoryBudget | None = None,
     ) -> None:
         """Raises ``Unavailable`` without credentials."""
         self.bucket = bucket
         self.cancellation = cancellation or Cancellation()
-        self.budget = budget or MemoryBudget(memory, self.cancellation)
+        self.budget = budget or MemoryBudget(MEMORY, self.cancellation)
         self.client = s3_client(endpoint, session=session)
         """For rare requests that may be repeated."""
         self.writes = s3_client(endpoint, retries=False, session=session)

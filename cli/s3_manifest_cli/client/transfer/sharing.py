@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import boto3
 
 from s3_manifest_cli.client.transfer.cancellation import Cancellation
-from s3_manifest_cli.client.transfer.concurrency import MemoryBudget
+from s3_manifest_cli.client.transfer.concurrency import MEMORY, MemoryBudget
 from s3_manifest_cli.errors import Refused
 
 if TYPE_CHECKING:  # imported when a plan transfers something
@@ -22,7 +22,7 @@ class SharedObjects:
 
     def __init__(self, session: boto3.Session, endpoint: str | None, cancellation: Cancellation) -> None:
         self._session, self._endpoint, self._cancellation = session, endpoint, cancellation
-        self._budget: MemoryBudget | None = None
+        self._budget = MemoryBudget(MEMORY, cancellation)
         self._lock = threading.Lock()
         self._buckets: dict[str, Objects] = {}
         self._deletions = 0
@@ -47,10 +47,9 @@ class SharedObjects:
 
     def of(self, bucket: str) -> "Objects":
         """The objects of a bucket; its first call connects to it. Raises ``Unavailable``."""
-        from s3_manifest_cli.client.transfer.objects import MEMORY, Objects  # noqa: PLC0415  # see above
+        from s3_manifest_cli.client.transfer.objects import Objects  # noqa: PLC0415  # see above
 
         with self._lock:
-            self._budget = self._budget or MemoryBudget(MEMORY, self._cancellation)
             if bucket not in self._buckets:
                 opened = Objects(
                     bucket, self._session, self._endpoint, cancellation=self._cancellation, budget=self._budget
