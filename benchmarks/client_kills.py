@@ -24,7 +24,6 @@ from typing import Any
 from benchmarks import client_tree, yardsticks
 from benchmarks.soak import wait_until_idle
 from benchmarks.table import Aim, Section, report, table
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import Stack, local_stack
 
 KILLS, FILES, LARGE, LARGE_MB = 50, 200, 4, 40
@@ -105,9 +104,7 @@ class Kills:
         self._names = sorted(str(path.relative_to(self._tree)) for path in self._tree.rglob("*") if path.is_file())
         self._environment = yardsticks.environment(
             stack.platform.endpoint,
-            AWS_ACCESS_KEY_ID=ACCESS_KEY,
-            AWS_SECRET_ACCESS_KEY=SECRET_KEY,
-            AWS_DEFAULT_REGION=REGION,
+            **stack.platform.environment,
             S3_MANIFEST_BUCKET=stack.bucket,
         )
 

@@ -19,7 +19,6 @@ from botocore.config import Config
 
 from benchmarks.legacy_sample import Sample, sample
 from benchmarks.legacy_truth import differences
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK, Stack, local_stack
 from s3_manifest_cli.terminal.failures import DIFFERENCES
 
@@ -136,12 +135,7 @@ def _line(folder: str) -> list[str]:
 
 
 def _account(stack: Stack) -> dict[str, str]:
-    return os.environ | {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
-    }
+    return os.environ | stack.platform.environment
 
 
 def _indented(text: str) -> str:

@@ -37,6 +37,19 @@ def start(environment, *arguments, **more):
     )
 
 
+def read_terminal(controller):
+    """Returns what processes write to a terminal, until the last one has ended, and closes it."""
+    shown = b""
+    try:
+        while block := os.read(controller, 65536):
+            shown += block
+    except OSError:  # Linux raises it after the other end is closed
+        pass
+    finally:
+        os.close(controller)
+    return shown
+
+
 def run(*arguments, environment=None, **more):
     """Runs the command; ``environment`` extends ``ENVIRONMENT``."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
+from s3_manifest_cli.local_stack.platform import REGION
 
 ODD_FILES = (
     "plain.png",
@@ -31,10 +31,7 @@ needs_aws = pytest.mark.skipif(not shutil.which("aws"), reason="the aws CLI is n
 def run(stack, tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = inherited | {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        **stack.platform.environment,
         "RCLONE_CONFIG": str(tmp_path / "rclone.conf"),
         "RCLONE_CONFIG_HERE_TYPE": "s3",
         "RCLONE_CONFIG_HERE_PROVIDER": "Other",

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.main import main
 
 pytestmark = pytest.mark.slow
@@ -19,10 +18,7 @@ def call(request, stack, tmp_path):
     """Runs the command, which reads manifests from S3 or over HTTP."""
     reached = {"s3": {"S3_MANIFEST_BUCKET": stack.bucket}, "http": {"S3_MANIFEST_API_URL": stack.api_url}}
     environment = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        **stack.platform.environment,
         "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
         **reached[request.param],
     }

@@ -48,10 +48,7 @@ def test_a_healthy_stack_passes_every_check_and_the_round_trip_leaves_nothing_be
     s3.put_object(Bucket=stack.bucket, Key=f"styles/{style}/a.png", Body=b"a")
     manifest_when(style, lambda manifest: manifest["total_files"] == 1)
     for name, value in {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        **stack.platform.environment,
     }.items():
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(

@@ -8,7 +8,6 @@ import pytest
 from unit.docs.pages import example, page, section
 
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET
 
 pytestmark = pytest.mark.slow
@@ -25,10 +24,8 @@ def shell(stack, tmp_path, monkeypatch):
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m s3_manifest_cli "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stack.platform.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    for name, value in stack.platform.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("S3_MANIFEST_BUCKET", stack.bucket)
     monkeypatch.setenv("S3_MANIFEST_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "home"

@@ -17,7 +17,6 @@ import pytest
 from unit.docs.pages import example
 
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import http_send
 from s3_manifest_cli.training_data import (
     Invalid,
@@ -55,10 +54,7 @@ def environment(request, stack, tmp_path, monkeypatch):
         if name.startswith(("AWS_", "S3_MANIFEST_")):
             monkeypatch.delenv(name)
     environment = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        **stack.platform.environment,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
         **deployment[request.param],

@@ -5,7 +5,6 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.main import main
 
 pytestmark = pytest.mark.slow
@@ -16,10 +15,7 @@ def run(stack, tmp_path, monkeypatch):
     """Runs a command with ``--json``; returns its exit code and result."""
     for name, value in {
         "S3_MANIFEST_STACK": "s3-manifest",
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
+        **stack.platform.environment,
         "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setenv(name, value)

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, BUCKET, STACK, Stack, deploy, http_put
 from s3_manifest_cli.main import main
 
@@ -246,10 +245,7 @@ def test_revisions_in_both_buckets_are_announced_with_their_bucket(stack, s3, pl
 @pytest.mark.parametrize("through", ["stack", "api"])
 def test_the_client_needs_only_the_stack_or_the_url_for_both_buckets(stack, s3, places, manifest_of, tmp_path, through):
     environment = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": stack.platform.endpoint,
+        **stack.platform.environment,
         "S3_MANIFEST_CACHE": str(tmp_path / "cache"),
     } | ({"S3_MANIFEST_STACK": STACK} if through == "stack" else {"S3_MANIFEST_API_URL": stack.api_url})
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from unit.values import COLLECTIONS, LOCATION, MORNING, NOON, PREFIX, PUT, STYLE
 
 from s3_manifest.manifest.changes import FileChange
@@ -18,7 +19,7 @@ from s3_manifest.reconcile.result import CommitResult
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
 from s3_manifest.storage.snapshot import Snapshot
-from s3_manifest.storage.store import Folders, HeadResult, Listing, ReadFailed
+from s3_manifest.storage.store import Fault, Folders, HeadResult, Listing, ReadFailed
 
 
 @dataclass
@@ -84,6 +85,22 @@ class RecordingStore(MemoryStore):
         """The keys of the requests with this verb, below a prefix."""
         requests = (request.partition(" ") for request in self.requests)
         return [key for name, _, key in requests if name == verb and key.startswith(below)]
+
+
+@dataclass
+class DeniedStore(MemoryStore):
+    """A bucket that may not be listed."""
+
+    bucket: str = ""
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        raise self._denial(prefix)
+
+    def folders(self, prefix: str, *, after: str = "", limit: int = 1000) -> Folders:
+        raise self._denial(prefix)
+
+    def _denial(self, prefix: str) -> ReadFailed:
+        return ReadFailed(prefix, "not listed: 403", Fault(403, "AccessDenied"), bucket=self.bucket)
 
 
 @dataclass
@@ -161,6 +178,15 @@ class Harness:
 
     def filenames(self) -> list[str]:
         return [entry.filename for entry in self.entries()]
+
+
+def replace_account(patch: pytest.MonkeyPatch) -> None:
+    """Replaces the machine's AWS settings, so that no test reaches a real account."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        patch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "test")
+    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 def with_store(environment: Environment, store: Any) -> Environment:

@@ -11,7 +11,6 @@ import click
 from s3_manifest_cli.local_stack.demo_actor import ACTOR, NUMBER
 from s3_manifest_cli.local_stack.demo_output import DemoFailed, headline
 from s3_manifest_cli.local_stack.pictures import png
-from s3_manifest_cli.local_stack.platform import ACCESS_KEY, REGION, SECRET_KEY
 from s3_manifest_cli.local_stack.stack import ACTOR_BUCKET, STACK, Stack
 
 COLLECTION = "style/17"
@@ -28,10 +27,7 @@ def run_copy_demo(stack: Stack) -> None:
             (pictures / filename).write_bytes(png(64 + number, (60 * number, 160, 90)))
             (pictures / filename).with_suffix(".txt").write_text(prompt)
         environment = os.environ | {
-            "AWS_ENDPOINT_URL": stack.platform.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": REGION,
+            **stack.platform.environment,
             "S3_MANIFEST_STACK": STACK,
             "S3_MANIFEST_CACHE": str(folder / "cache"),
         }

@@ -42,6 +42,16 @@ class Platform:
         """The context that trusts its certificate; None without TLS."""
         return ssl.create_default_context(cafile=self.certificate) if self.certificate else None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which programs that use an AWS SDK reach it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
     def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  # as boto3 has it
         """Returns a boto3 client for this platform."""
         return boto3.Session().client(

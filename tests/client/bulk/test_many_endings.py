@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from client.processes import start
+from client.processes import read_terminal, start
 from client.transfers import refusal
 
 pytestmark = pytest.mark.slow
@@ -78,14 +78,7 @@ def test_one_progress_bar_counts_the_collections_and_stdout_has_the_lines(severa
     controller, terminal = pty.openpty()
     pull = started(several, "pull", "style/*", tmp_path / "{id}", stderr=terminal)
     os.close(terminal)
-    shown = b""
-    try:
-        while block := os.read(controller, 65536):
-            shown += block
-    except OSError:  # Linux raises it after the other end is closed
-        pass
-    finally:
-        os.close(controller)
+    shown = read_terminal(controller)
     assert pull.wait(30) == 3
     assert b"3 of 3" in shown
     assert b"style/1: " in shown

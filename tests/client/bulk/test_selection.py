@@ -2,10 +2,10 @@
 
 import pytest
 from client.transfers import refusal
+from unit.environments import DeniedStore
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Fault, ReadFailed
 from s3_manifest_cli import Invalid, NotFound, select
 from s3_manifest_cli.client.bulk.patterns import parse_names
 from s3_manifest_cli.client.manifests import direct
@@ -126,13 +126,6 @@ def test_only_line_ends_separate_the_names_of_a_list():
     assert parse_names(text) == ["style/a\u2028style/b", "style/16", "style/c\u00a0", "style/d\x0bstyle/e"]
 
 
-class Denied:
-    """A bucket that may not be listed."""
-
-    def list(self, prefix, **_):
-        raise ReadFailed(prefix, "denied", Fault(403, "AccessDenied"))
-
-
 @pytest.mark.parametrize("is_denied", [False, True])
 def test_collections_are_selected_in_several_buckets(tmp_path, is_denied):
     text = "style=styles/{style_id}/, actor=s3://assets/styles/{actor_id}/"
@@ -142,7 +135,7 @@ def test_collections_are_selected_in_several_buckets(tmp_path, is_denied):
         collection = collections.lookup(*name.split("/"))
         stores[collection.bucket].upload(collection.head_key, name.encode())
     if is_denied:
-        stores["assets"] = Denied()
+        stores["assets"] = DeniedStore()
     deployment = Deployment(S3Manifests(stores, collections), collections, None, None, "files", "s3", tmp_path)
     selection = select(deployment, ["*/1"])
     assert names(selection) == (["style/1"] if is_denied else ["actor/1", "style/1"])

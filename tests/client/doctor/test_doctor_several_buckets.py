@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from client.doctor_values import STACK, stack_with
 from moto import mock_aws
+from unit.environments import replace_account
 
 from s3_manifest.aws.clients import s3_client
 from s3_manifest_cli.client.doctor import examination
@@ -21,9 +22,7 @@ TWO = stack_with(Collections=COLLECTIONS, AdditionalBuckets="assets")
 @pytest.fixture
 def examine(monkeypatch):
     """Examines the buckets of a stack in moto, without the checks of the stack itself."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    replace_account(monkeypatch)
     monkeypatch.setattr(examination.stack_checks, "CHECKS", {"buckets": examination.stack_checks.CHECKS["buckets"]})
 
     def examine(stack, *existing, **options):

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from contract.buckets import NAME, in_moto
 from handlers.account import botocore_session
-from unit.environments import Harness, with_store
+from unit.environments import Harness, replace_account, with_store
 from unit.values import COLLECTIONS, PREFIX, PUT, in_bucket
 from unit.values import STYLE as ANY_STYLE
 
@@ -37,11 +37,7 @@ STYLE = ANY_STYLE._replace(bucket=NAME)
 def bucket():
     """A style with unusual filenames at revision 2; no test changes it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-            patch.delenv(name, raising=False)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        replace_account(patch)
         # Creating a session loads botocore's model of S3, which takes most of a test's time: done once.
         session = boto3.Session
         patch.setattr(boto3, "Session", lambda **more: session(botocore_session=botocore_session(), **more))

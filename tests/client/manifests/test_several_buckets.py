@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from click.testing import CliRunner
+from unit.environments import DeniedStore, replace_account
 from unit.values import head_of
 
 from s3_manifest.manifest.collections import parse_collections
 from s3_manifest.manifest.jobs import SweepAll
 from s3_manifest.storage import heads
 from s3_manifest.storage.memory import MemoryStore
-from s3_manifest.storage.store import Fault, ReadFailed
 from s3_manifest_cli.client.local.partials import Identity
 from s3_manifest_cli.client.manifests import deployment as module
 from s3_manifest_cli.client.manifests.deployment import Deployment, connect
@@ -33,9 +33,7 @@ SETTINGS = {"BucketName": OWN, "Collections": COLLECTIONS, "ManifestRoot": "_man
 def _account(monkeypatch):
     for name in ("S3_MANIFEST_BUCKET", "S3_MANIFEST_STACK", "S3_MANIFEST_COLLECTIONS", "S3_MANIFEST_API_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    replace_account(monkeypatch)
     monkeypatch.setattr(module, "_stack_settings", lambda *_: SETTINGS)
 
 
@@ -47,7 +45,7 @@ def direct(request, tmp_path):
 
 
 class Known:
-    """Manifests over HTTP, of which the style 16 exists in the deployment's own bucket."""
+    """Manifests over HTTP: only style 16 exists, in the deployment's own bucket."""
 
     def facts(self, collection):
         if (collection.kind, collection.id) != ("style", "16"):
@@ -114,16 +112,9 @@ def test_a_manifest_that_was_copied_from_another_bucket_is_refused(direct):
         new_plan("pull", "/f", direct.collection("actor/x_1"), facts, ())
 
 
-class Denied(MemoryStore):
-    """A bucket that may not be listed."""
-
-    def folders(self, prefix, **_):
-        raise ReadFailed(prefix, "not listed: 403", Fault(403, "AccessDenied"), bucket=ASSETS)
-
-
 def test_a_rescan_of_all_names_a_bucket_that_cannot_be_read(tmp_path, monkeypatch):
     kinds, jobs = parse_collections(COLLECTIONS, "_manifests/", OWN), []
-    stores = {OWN: MemoryStore(), ASSETS: Denied()}
+    stores = {OWN: MemoryStore(), ASSETS: DeniedStore(bucket=ASSETS)}
     style = kinds.lookup("style", "16")
     heads.save(stores[OWN], style, head_of(collection=style), None)
     manifests = S3Manifests(stores, kinds, jobs.extend)

@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from client.processes import start
+from client.processes import read_terminal, start
 from client.sides import bytes_by_name
 from client.transfers import random_bytes, refusal
 
@@ -185,14 +185,7 @@ def test_progress_is_shown_only_on_a_terminal(sides):
     controller, terminal = pty.openpty()
     pull = started(sides, "pull", "style/16", sides.folder, stderr=terminal)
     os.close(terminal)
-    shown = b""
-    try:
-        while block := os.read(controller, 65536):
-            shown += block
-    except OSError:  # Linux raises it after the other end is closed
-        pass
-    finally:
-        os.close(controller)
+    shown = read_terminal(controller)
     assert pull.wait(30) == 0
     assert b"2 of 2 files" in shown
     stdout = pull.stdout.read()

@@ -1,5 +1,5 @@
 import pytest
-from unit.environments import serial_map
+from unit.environments import DeniedStore, serial_map
 from unit.values import BUCKET, COLLECTIONS, NOON, file_observation, head_of, sidecar_observation
 
 from s3_manifest.manifest.collections import parse_collections
@@ -118,13 +118,6 @@ def test_a_nested_collection_is_listed_beside_the_outer_one(limit):
     assert [name for page in pages for name in page] == names
 
 
-class Denied(MemoryStore):
-    """A bucket that the functions may not list."""
-
-    def folders(self, prefix, *, after="", limit=1000):
-        raise ReadFailed(prefix, "not listed: 403")
-
-
 TWO = parse_collections("style=styles/{style_id}/, actor=s3://other/actors/{actor_id}/", "_manifests/", BUCKET)
 
 
@@ -136,7 +129,7 @@ def test_the_collections_of_all_buckets_are_listed():
 
 
 def test_a_bucket_that_cannot_be_read_does_not_hold_up_the_others():
-    buckets = {BUCKET: with_manifests(TWO, ("style", "16")), "other": Denied()}
+    buckets = {BUCKET: with_manifests(TWO, ("style", "16")), "other": DeniedStore()}
     rows, problems, following = read_catalog(buckets, TWO, serial_map, 10, None)
     assert ([row["kind"] for row in rows], following) == (["style"], None)
     assert [(problem.kind, problem.s3_bucket) for problem in problems] == [("actor", "other")]
@@ -145,7 +138,7 @@ def test_a_bucket_that_cannot_be_read_does_not_hold_up_the_others():
 
 def test_if_no_bucket_can_be_read_the_catalog_fails():
     with pytest.raises(ReadFailed):
-        read_catalog({BUCKET: Denied(), "other": Denied()}, TWO, serial_map, 10, None)
+        read_catalog({BUCKET: DeniedStore(), "other": DeniedStore()}, TWO, serial_map, 10, None)
 
 
 def test_a_nested_collection_without_an_outer_one_is_listed():
