@@ -111,20 +111,24 @@ class Many(NamedTuple):
 
     def arguments(self, name: str | None, local: Path | None) -> tuple[str | None, Path | None]:
         """COLLECTION and LOCAL; with these options a single argument is LOCAL. Raises ``UsageError``."""
-        given = [value for value in (name, local) if value is not None]
         if not self.is_given:
             return name, local
-        if len(given) > 1 or (self.is_all and self.source is not None):
-            raise click.UsageError("COLLECTION, --all and --from exclude each other.")
+        given = [value for value in (name, local) if value is not None]
+        self._check(is_named=len(given) > 1)
         return None, Path(given[0]) if given else None
 
     def name(self, name: str | None) -> str:
         """COLLECTION, of a command without LOCAL; empty with these options. Raises ``UsageError``."""
-        if (self.is_given and name is not None) or (self.is_all and self.source is not None):
-            raise click.UsageError("COLLECTION, --all and --from exclude each other.")
-        if not self.is_given and name is None:
+        if self.is_given:
+            self._check(is_named=name is not None)
+            return ""
+        if name is None:
             raise missing("COLLECTION")
-        return name or ""
+        return name
+
+    def _check(self, *, is_named: bool) -> None:
+        if is_named or (self.is_all and self.source is not None):
+            raise click.UsageError("COLLECTION, --all and --from exclude each other.")
 
     def are_selected(self, name: str | None, local: Path | None) -> bool:
         """Whether the command is about many collections: by these options, a pattern, or a path with ``{id}``."""
