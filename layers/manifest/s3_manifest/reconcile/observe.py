@@ -15,7 +15,7 @@ from s3_manifest.sidecars.captions import MAX_CAPTION_BYTES, is_caption, may_be_
 from s3_manifest.sidecars.content import SidecarContent
 from s3_manifest.sidecars.formats import ARCHIVED, SIDECARS, edit_number, max_sidecar_bytes, read_sidecar
 from s3_manifest.storage.md5 import proven_md5
-from s3_manifest.storage.store import Absent, Archived, Conflict, OutOfTime, Present, ReadFailed
+from s3_manifest.storage.store import Absent, Archived, Conflict, OutOfTime, Present, ReadFailed, Store
 
 _ATTEMPTS = 3
 
@@ -52,6 +52,10 @@ class Observer:
     collection: Collection
     computed: ComputedMd5s
 
+    @property
+    def _store(self) -> Store:
+        return self.environment.store(self.collection)
+
     def observe(self, keys: Iterable[str]) -> tuple[list[Observation], list[ReadFailed]]:
         """What each key is now, and the failures of those that S3 does not describe: an error is never an absence.
 
@@ -86,7 +90,7 @@ class Observer:
         written: a crash before that costs a message about nothing, not a manifest that is never completed.
         """
         environment, collection = self.environment, self.collection
-        listing = self.environment.store(self.collection).list(collection.prefix)
+        listing = self._store.list(collection.prefix)
         named = set(keys)
         others = [key for key in environment.collections.own_keys(collection, listing.keys) if key not in named]
         observations, failures = self.observe([*keys, *others] if not listing.truncated else keys)
@@ -105,7 +109,7 @@ class Observer:
         return Observation(head.key, entry, read_error=observed.read_error)
 
     def _observe_head(self, key: str) -> Observation | _ObservedObject:
-        head = self.environment.store(self.collection).head(key)
+        head = self._store.head(key)
         if isinstance(head, Absent) or is_folder(head):
             return Observation(key, None)
         filename = self.collection.filename(key)
@@ -127,7 +131,7 @@ class Observer:
                 if self.environment.seconds_left() < RESERVE_SECONDS:
                     return OutOfTime(key, "time ran out before its MD5 was computed; the queue retries it")
                 try:
-                    self.computed[key, head.etag] = self.environment.store(self.collection).md5(key, head.etag)
+                    self.computed[key, head.etag] = self._store.md5(key, head.etag)
                 except Conflict:
                     state = self._observe_head(key)
                     if not isinstance(state, _ObservedObject) or not state.needs_md5:
@@ -145,7 +149,7 @@ class Observer:
         problem = _read_problem(head, max_sidecar_bytes(name))
         if not problem:
             try:
-                stored = self.environment.store(self.collection).get(key)
+                stored = self._store.get(key)
             except Archived as error:  # since the HEAD
                 problem = _archived(str(error))
             else:
@@ -164,14 +168,14 @@ class Observer:
                     return _ObservedObject(head, caption="", problem=problem, read_error=problem)
                 return self._observe_file(head, read_error=problem)
             try:
-                stored = self.environment.store(self.collection).get(key)
+                stored = self._store.get(key)
             except Archived:
                 stored = None  # archived since the HEAD; the next HEAD reports it
             if stored and stored.etag == head.etag:
                 text, problem = read_caption(stored.body) if is_text else (read_json_caption(stored.body), None)
                 md5 = hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
                 return _ObservedObject(head, md5, caption=text, problem=problem)
-            state = self.environment.store(self.collection).head(key)
+            state = self._store.head(key)
             if isinstance(state, Absent):
                 return Observation(key, None)
             head = state
