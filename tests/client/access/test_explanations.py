@@ -119,3 +119,19 @@ def test_a_request_that_cannot_be_sent_is_a_refused_write(objects, proxy, value)
 )
 def test_the_outcome_is_unknown_only_for_requests_that_were_sent(error, kind):
     assert type(write_error(KEY, parse_fault(error), is_conditional=False)) is kind
+
+
+def wrapped(cause: Exception) -> Exception:
+    """The error that botocore's HTTP session raises instead of the given one."""
+    try:
+        try:
+            raise cause
+        except type(cause) as error:
+            raise HTTPClientError(error=error)  # noqa: B904 (botocore's own statement)
+    except HTTPClientError as error:
+        return error
+
+
+@pytest.mark.parametrize("error", [RecursionError("depth"), wrapped(RecursionError("depth"))], ids=["bare", "wrapped"])
+def test_redirects_without_end_are_no_answer_of_aws_wherever_the_stack_ended(error):
+    assert text(parse_fault(error)).startswith("Something other than AWS answered.")

@@ -52,16 +52,26 @@ def parse_fault(error: Exception) -> Fault:
 
     The response to a HEAD has no body and so no error code; botocore puts the status in its place.
     """
+    if _is_endless(error):
+        return Fault(0, NOT_AWS, "the redirects never end")
     if isinstance(error, ClientError):
         return _response_fault(error.response)
     if isinstance(error, BotoCoreError):
         return _library_fault(error)
-    if isinstance(error, RecursionError):  # botocore follows S3's redirects forever if none names a region
-        return Fault(0, NOT_AWS, "the redirects never end")
     if isinstance(error, RuntimeError):
         return Fault(0, "ExpiredToken" if "expired" in str(error) else "", str(error), is_sent=False)
     problem = f"it has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
     return Fault(0, NOT_AWS, f"the response is not from AWS: {problem}")
+
+
+def _is_endless(error: BaseException | None) -> bool:
+    """Whether botocore followed S3's redirects forever, which it does if none names a region.
+
+    Where the stack ends is chance: within its HTTP session, botocore wraps the ``RecursionError`` in another error.
+    """
+    while error is not None and not isinstance(error, RecursionError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _response_fault(response: Mapping[str, Any]) -> Fault:
