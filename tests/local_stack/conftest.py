@@ -81,7 +81,10 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def silenced(stack: Stack, s3: Any) -> AbstractContextManager[None]:
-    """Turns the notifications of both buckets off while the block runs."""
+    """Turns the notifications of both buckets off while the block runs.
+
+    First the changes and sweeps that are on the way arrive: a sweep of everything would see what the block changes.
+    """
     buckets = (stack.bucket, ACTOR_BUCKET)
     configurations = {bucket: s3.get_bucket_notification_configuration(Bucket=bucket) for bucket in buckets}
     for configuration in configurations.values():
@@ -89,6 +92,7 @@ def silenced(stack: Stack, s3: Any) -> AbstractContextManager[None]:
 
     @contextmanager
     def silence() -> Iterator[None]:
+        _eventually(lambda: _messages(stack, "ChangeQueueUrl", "SweepQueueUrl"), lambda count: count == 0)
         for bucket in buckets:
             s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
         try:
@@ -115,12 +119,21 @@ def _eventually(ask: Callable[[], Any], holds: Callable[[Any], bool], seconds: f
 
 
 @pytest.fixture
-def finished_sweeps(stack: Stack, eventually: Callable[..., Any]) -> None:
+def finished_sweeps(stack: Stack) -> None:
     """Waits for the sweeps that earlier tests requested: their messages are not those that a test expects."""
-    sqs, queue = stack.platform.client("sqs"), stack.outputs["SweepQueueUrl"]
+    _eventually(lambda: _messages(stack, "SweepQueueUrl"), lambda count: count == 0)
 
-    def messages() -> int:
-        counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-        return sum(int(value) for name, value in counts.items() if name.startswith("ApproximateNumberOfMessages"))
 
-    eventually(messages, lambda count: count == 0)
+def _messages(stack: Stack, *queues: str) -> int:
+    """The number of messages in these queues, in flight ones included."""
+    sqs = stack.platform.client("sqs")
+    counts = [
+        sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["All"])["Attributes"]
+        for queue in queues
+    ]
+    return sum(
+        int(value)
+        for attributes in counts
+        for name, value in attributes.items()
+        if name.startswith("ApproximateNumberOfMessages")
+    )

@@ -18,15 +18,6 @@ def logged(stack: Stack, message: str, collection: str) -> list[dict[str, Any]]:
     return records
 
 
-def unprocessed(stack: Stack) -> int:
-    """Returns the number of messages in the change queue, in flight ones included."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = stack.platform.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outputs["ChangeQueueUrl"], AttributeNames=names
-    )
-    return sum(int(answer["Attributes"][name]) for name in names)
-
-
 def test_a_rescan_repairs_changes_without_an_event_and_reports_drift(
     stack, s3, style, silenced, manifest_when, eventually
 ):
@@ -34,8 +25,6 @@ def test_a_rescan_repairs_changes_without_an_event_and_reports_drift(
     for name in ("kept.png", "altered.png", "removed.png"):
         s3.put_object(Bucket=stack.bucket, Key=prefix + name, Body=b"bytes")
     before = manifest_when(style, lambda m: m["total_files"] == 3)
-    # The first commit observed all three; an event that is still in transit would observe one again.
-    eventually(lambda: unprocessed(stack), lambda count: count == 0)
     with silenced:
         s3.put_object(Bucket=stack.bucket, Key=f"{prefix}altered.png", Body=b"other bytes")
         s3.delete_object(Bucket=stack.bucket, Key=f"{prefix}removed.png")
