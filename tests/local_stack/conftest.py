@@ -80,7 +80,7 @@ def manifest_when(stack: Stack) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def silenced(stack: Stack, s3: Any) -> AbstractContextManager[None]:
+def silenced(stack: Stack, s3: Any, messages_in: Callable[..., int]) -> AbstractContextManager[None]:
     """Turns the notifications of both buckets off while the block runs.
 
     First the changes and sweeps that are on the way arrive: a sweep of everything would see what the block changes.
@@ -92,7 +92,7 @@ def silenced(stack: Stack, s3: Any) -> AbstractContextManager[None]:
 
     @contextmanager
     def silence() -> Iterator[None]:
-        _eventually(lambda: _messages(stack, "ChangeQueueUrl", "SweepQueueUrl"), lambda count: count == 0)
+        _eventually(lambda: messages_in("ChangeQueueUrl", "SweepQueueUrl"), lambda count: count == 0)
         for bucket in buckets:
             s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
         try:
@@ -119,21 +119,19 @@ def _eventually(ask: Callable[[], Any], holds: Callable[[Any], bool], seconds: f
 
 
 @pytest.fixture
-def finished_sweeps(stack: Stack) -> None:
-    """Waits for the sweeps that earlier tests requested: their messages are not those that a test expects."""
-    _eventually(lambda: _messages(stack, "SweepQueueUrl"), lambda count: count == 0)
-
-
-def _messages(stack: Stack, *queues: str) -> int:
-    """The number of messages in these queues, in flight ones included."""
+def messages_in(stack: Stack) -> Callable[..., int]:
+    """Counts the messages in queues, by the names of their outputs; delayed and in flight ones included."""
     sqs = stack.platform.client("sqs")
-    counts = [
-        sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["All"])["Attributes"]
-        for queue in queues
-    ]
-    return sum(
-        int(value)
-        for attributes in counts
-        for name, value in attributes.items()
-        if name.startswith("ApproximateNumberOfMessages")
-    )
+
+    def count(queue: str) -> int:
+        answer = sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["All"])
+        attributes = answer["Attributes"].items()
+        return sum(int(value) for name, value in attributes if name.startswith("ApproximateNumberOfMessages"))
+
+    return lambda *queues: sum(map(count, queues))
+
+
+@pytest.fixture
+def finished_sweeps(messages_in: Callable[..., int]) -> None:
+    """Waits for the sweeps that earlier tests requested: their messages are not those that a test expects."""
+    _eventually(lambda: messages_in("SweepQueueUrl"), lambda count: count == 0)

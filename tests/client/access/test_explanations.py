@@ -123,13 +123,9 @@ def test_the_outcome_is_unknown_only_for_requests_that_were_sent(error, kind):
 
 def wrapped(cause: Exception) -> Exception:
     """The error that botocore's HTTP session raises instead of the given one."""
-    try:
-        try:
-            raise cause
-        except type(cause) as error:
-            raise HTTPClientError(error=error)  # noqa: B904 (botocore's own statement)
-    except HTTPClientError as error:
-        return error
+    error = HTTPClientError(error=cause)
+    error.__context__ = cause  # as Python sets it for an error raised while another is handled
+    return error
 
 
 @pytest.mark.parametrize("error", [RecursionError("depth"), wrapped(RecursionError("depth"))], ids=["bare", "wrapped"])
